@@ -1,0 +1,94 @@
+-- Shared by all scripts: it stands before each of them. All times are milliseconds of the store's own clock.
+--
+-- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint
+--                                hard_stop deadline stage_ms stage_deadline op op_ver      expires after the run ended
+-- prolight:journal:<id>   hash   call key -> entry (JSON)                                  expires with the run
+-- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
+-- prolight:runs           zset   run id, by creation: the index that lists read
+-- prolight:due            zset   run:<id>, by the time at which somebody must look at it
+-- prolight:ready:<stage>  zset   run ids that a worker may claim now, in our order
+-- prolight:processes      hash   process id -> JSON {slots, stages, beat, ...}
+-- prolight:absent         hash   process id -> since when nobody listens on its channel
+-- prolight:claims:<proc>  hash   run id -> claim id
+-- prolight:slots          hash   stage -> slots of the living processes
+-- prolight:clock          hash   last offset swept server hold_deaths hold_leases
+-- prolight:op:<op id>     string the answer to a client's write                            expires
+-- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires
+-- prolight.<stage>        list   the Celery queue: bells
+
+local LOOK_AGAIN = 60000      -- a waiting run is looked at this often, whatever happens
+local OP_KEPT = 600000
+
+local function run_key(id) return 'prolight:run:' .. id end
+local function due_entry(id) return 'run:' .. id end
+
+-- The store's time, which never goes back: an offset absorbs a step of the host's clock.
+local function clock()
+  local t = redis.call('TIME')
+  local host = t[1] * 1000 + math.floor(t[2] / 1000)
+  local kept = redis.call('HMGET', 'prolight:clock', 'last', 'offset')
+  local last, offset = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
+  if host + offset < last then
+    offset = last - host
+    redis.call('HSET', 'prolight:clock', 'offset', offset)
+  end
+  redis.call('HSET', 'prolight:clock', 'last', host + offset)
+  return host + offset
+end
+
+-- A bell says "this stage has work" and names no run. Ring as many as runs wait, within the window.
+local BELL = '{"body":"W1tdLHt9LHsiY2FsbGJhY2tzIjpudWxsLCJlcnJiYWNrcyI6bnVsbCwiY2hhaW4iOm51bGwsImNob3JkIjpudWxsfV0=",' ..
+  '"content-encoding":"utf-8","content-type":"application/json","headers":{"lang":"py","task":"prolight.STAGE",' ..
+  '"id":"bell","root_id":"bell","parent_id":null,"argsrepr":"()","kwargsrepr":"{}","retries":0,"eta":null,' ..
+  '"expires":null,"timelimit":[null,null],"ignore_result":true},"properties":{"correlation_id":"bell",' ..
+  '"delivery_mode":2,"delivery_info":{"exchange":"","routing_key":"prolight.STAGE"},"priority":0,' ..
+  '"body_encoding":"base64","delivery_tag":"bell"}}'
+
+local function ring(stage)
+  local slots = tonumber(redis.call('HGET', 'prolight:slots', stage) or 0)
+  local window = math.max(2, 2 * slots)
+  local queue = 'prolight.' .. stage
+  local missing = math.min(window, redis.call('ZCARD', 'prolight:ready:' .. stage)) - redis.call('LLEN', queue)
+  if missing > 0 then
+    local bells, bell = {}, string.gsub(BELL, 'STAGE', stage)
+    for i = 1, missing do bells[i] = bell end
+    redis.call('LPUSH', queue, unpack(bells))
+  end
+end
+
+-- An event is stored and published, byte for byte the same, with the next seq. `body` is {"type":...,"payload":...}.
+local function tell(id, seq, epoch, now, body)
+  local event = string.format('{"run_id":"%s","seq":%d,"epoch":%d,"at":%.3f,', id, seq, epoch, now / 1000) .. string.sub(body, 2)
+  redis.call('XADD', 'prolight:events:' .. id, seq .. '-0', 'e', event)
+  redis.call('PUBLISH', 'prolight:events', event)
+  redis.call('PUBLISH', 'prolight:events:' .. id, event)
+end
+
+local function nearest(...)
+  local best = nil
+  for _, moment in ipairs({...}) do
+    if moment > 0 and (best == nil or moment < best) then best = moment end
+  end
+  return best
+end
+
+-- Claimable now: into `ready`, and looked at again before long.
+local function make_ready(id, stage, created, deadline, stage_deadline, now)
+  redis.call('ZADD', 'prolight:ready:' .. stage, created, id)
+  redis.call('ZADD', 'prolight:due', nearest(now + LOOK_AGAIN, deadline, stage_deadline), due_entry(id))
+end
+
+local function numbers(values)
+  local n = {}
+  for i, value in ipairs(values) do n[i] = tonumber(value or 0) or 0 end
+  return n
+end
+
+-- A run as readers get it; false when there is none.
+local function view(id)
+  local v = redis.call('HMGET', run_key(id), 'document', 'ver', 'epoch', 'claim', 'owner', 'attempt', 'crashes', 'seq', 'hard_stop', 'stage')
+  if not v[1] then return false end
+  local ready = v[10] ~= '' and redis.call('ZSCORE', 'prolight:ready:' .. v[10], id) and 1 or 0
+  local due = redis.call('ZSCORE', 'prolight:due', due_entry(id))
+  return {v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], ready, due or ''}
+end

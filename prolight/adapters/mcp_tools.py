@@ -1,0 +1,182 @@
+"""Tools of MCP servers over Streamable HTTP, behind the `ToolGateway` port.
+
+One isolated MCP client per call over one pooled HTTP client per process: a transport error in a
+shared client would cancel all calls beside it. The SDK hides HTTP status and Retry-After from its
+caller; a response hook recovers both per call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
+from mcp_types import Tool as Definition
+from pydantic import ValidationError
+
+from prolight.adapters.registry import Registered, Registry
+from prolight.determinism import tool_pin
+from prolight.errors import CallError, CallRejected, NotSent, OutcomeUnknown, RateLimited, ToolFailed
+from prolight.ports import Tool, ToolResult
+from prolight.schemas import Artifact
+
+MAX_CONNECTIONS = 100
+CONNECT_WITHIN = timedelta(seconds=5)
+DISCOVER_WITHIN = timedelta(seconds=20)
+REQUEST_TIMEOUT, CONNECTION_CLOSED = -32001, -32000
+STATIC_REFUSALS = frozenset({-32600, -32601, -32602})
+
+_responses: ContextVar[list[httpx2.Response] | None] = ContextVar("responses", default=None)
+
+
+class McpTools:
+    """One tool server, named `namespace`. Lives on one event loop."""
+
+    def __init__(self, url: str, *, namespace: str, registry: Registry) -> None:
+        self.url = url
+        self._namespace = namespace
+        self._registry = registry
+        self._tools: dict[str, Tool] | None = None
+        self._mode = "auto"
+        self._discovering = asyncio.Lock()
+        self._http = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(None, connect=CONNECT_WITHIN.total_seconds()),
+            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+            event_hooks={"response": [_remember]},
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def tools(self) -> Mapping[str, Tool]:
+        if self._tools is None:
+            async with self._discovering:
+                if self._tools is None:
+                    self._tools = await self._discover()
+        return self._tools
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
+        params = CallToolRequestParams.model_validate(
+            {
+                "name": tool.name.partition(".")[2],
+                "arguments": {name: value for name, value in arguments.items() if value is not None},
+                "_meta": {"prolight/key": key},
+            }
+        )
+        async with self._connected() as client:
+            result = await client.session.send_request(
+                CallToolRequest(params=params), CallToolResult, request_read_timeout_seconds=deadline.total_seconds()
+            )
+        return _result(tool, result)
+
+    async def _discover(self) -> dict[str, Tool]:
+        try:
+            async with asyncio.timeout(DISCOVER_WITHIN.total_seconds()), self._connected() as client:
+                listed = await client.list_tools()
+                self._mode = client.protocol_version if client.session.discover_result else "legacy"
+        except TimeoutError:
+            raise NotSent(f"tool server {self.url} does not list its tools") from None
+        return {tool.name: tool for tool in map(self._registered, listed.tools)}
+
+    def _registered(self, definition: Definition) -> Tool:
+        name = f"{self._namespace}.{definition.name}"
+        policy = self._registry.get(name, Registered())
+        return Tool(
+            name=name,
+            description=policy.description or (definition.description or ""),
+            input_schema=definition.input_schema,
+            pin=tool_pin(definition.model_dump(mode="json", by_alias=True, exclude_none=True)),
+            effect=policy.effect,
+            price_usd=policy.price_usd,
+            timeout=policy.timeout,
+            picture_params=policy.picture_params,
+        )
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Client]:
+        seen: list[httpx2.Response] = []
+        token = _responses.set(seen)
+        try:
+            transport = streamable_http_client(self.url, http_client=self._http)
+            async with Client(transport, mode=self._mode, cache=None) as client:
+                yield client
+        except BaseExceptionGroup as group:
+            raise _translated(next(_leaves(group)), seen, self.url) from group
+        except (MCPError, httpx2.HTTPError, ValidationError, RuntimeError) as error:
+            raise _translated(error, seen, self.url) from error
+        finally:
+            _responses.reset(token)
+
+
+async def _remember(response: httpx2.Response) -> None:
+    if (seen := _responses.get()) is not None:
+        seen.append(response)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _translated(error: BaseException, seen: list[httpx2.Response], url: str) -> BaseException:
+    match error:
+        case CallError() | asyncio.CancelledError():
+            return error
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return NotSent(f"tool server {url} refuses the connection")
+        case MCPError() if refused := _refused(seen):
+            return refused
+        case MCPError():
+            return _answered(error)
+        case _:
+            return OutcomeUnknown(f"tool server {url}: {type(error).__name__}: {error}"[:400])
+
+
+def _refused(seen: list[httpx2.Response]) -> CallError | None:
+    status = seen[-1].status_code if seen else 0
+    if status == 429:
+        return RateLimited("the tool server asks for a pause", retry_after=_retry_after(seen[-1]))
+    if 400 <= status < 500 and not seen[-1].headers.get("content-type", "").startswith("application/json"):
+        return CallRejected(f"the tool server refuses with HTTP {status}")
+    return None
+
+
+def _retry_after(response: httpx2.Response) -> timedelta | None:
+    try:
+        return timedelta(seconds=max(0.0, float(response.headers["retry-after"])))
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def _answered(error: MCPError) -> CallError:
+    data = error.error.data if isinstance(error.error.data, dict) else {}
+    if "code" in data:
+        return ToolFailed(error.error.message, code=str(data["code"]))
+    if error.error.code in STATIC_REFUSALS:
+        return CallRejected(error.error.message)
+    return OutcomeUnknown(f"tool server: {error.error.message}")
+
+
+def _result(tool: Tool, result: CallToolResult) -> ToolResult:
+    if result.is_error:
+        text = " ".join(block.text for block in result.content if block.type == "text")
+        raise CallRejected(f"{tool.name}: {text[:400]}") if tool.effect == "pure" else OutcomeUnknown(text[:400])
+    content = result.structured_content
+    if not isinstance(content, dict):
+        raise OutcomeUnknown(f"{tool.name} gave no structured answer")
+    output = {name: value for name, value in content.items() if name != "artifact"}
+    try:
+        picture = content.get("artifact")
+        return ToolResult(output, artifact=Artifact.model_validate(picture) if picture else None)
+    except ValidationError:
+        raise OutcomeUnknown(f"{tool.name} made something that is no picture of this store") from None

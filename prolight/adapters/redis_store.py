@@ -1,0 +1,368 @@
+"""The run store on one Redis ≥ 6.2 or Valkey. Each write is one script; `lua/prelude.lua` lists the keys.
+
+The client library's silent retries are off. What got no answer is asked again with the same op id
+or claim id, and the script recognises it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any, Self
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from prolight.adapters.redis_link import RedisLink, safe_url
+from prolight.adapters.redis_server import Durability, inspect_server
+from prolight.errors import (
+    ClaimLost,
+    IdempotencyMismatch,
+    RunNotFound,
+    StoreRefused,
+    StoreUnavailable,
+    VersionConflict,
+)
+from prolight.events import Event, parse
+from prolight.lifecycle import STAGES, Decision, Ended, Held, Parked, Placement, Queued
+from prolight.ports import Claim, Process, Snapshot, Swept, Write
+from prolight.schemas import MAX_DOCUMENT_BYTES, RunContext, Stage, compact_json
+
+DUE_AT_A_TIME = 100
+POLL_EVENTS = timedelta(seconds=2)
+"""A follower looks at the stream this often even if the channel is silent."""
+
+
+class RedisStore:
+    """Implements `ports.RunStore`. `patience` is how long an answer is waited for through outages."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease: timedelta = timedelta(seconds=12),
+        crashes_to_poison: int = 5,
+        retention: timedelta = timedelta(days=7),
+        patience: timedelta = timedelta(seconds=5),
+        link: RedisLink | None = None,
+    ) -> None:
+        self.url = url
+        self._link = link or RedisLink(url)
+        self._lease_ms = _ms(lease)
+        self._crashes_to_poison = crashes_to_poison
+        self._retention_ms = _ms(retention)
+        self._patience = patience.total_seconds()
+        self._told_at, self._told = time.monotonic(), 0.0
+
+    async def open(self) -> Self:
+        """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
+        await inspect_server(self._link.call)
+        await self._script("read")
+        return self
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def durability(self) -> Durability:
+        return await inspect_server(self._link.call)
+
+    def now(self) -> float:
+        return self._told + time.monotonic() - self._told_at
+
+    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
+        run, queued = decision.run, decision.placement
+        assert isinstance(queued, Queued) and queued.budget is not None
+        how, run_id, _ = await self._script(
+            "create",
+            run.run_id,
+            fingerprint,
+            hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else "",
+            self._retention_ms,
+            run.state.value,
+            queued.stage.value,
+            _ms(queued.budget),
+            round((run.works_until or 0) * 1000),
+            _document(run),
+            *(event.body() for event in decision.events),
+        )
+        if how == "mismatch":
+            what = "idempotency_key" if idempotency_key else "run_id"
+            raise IdempotencyMismatch(f"is taken by run {run_id}, which was asked for with other content", field=what)
+        return str(run_id), how == "new"
+
+    async def read(self, run_id: str) -> Snapshot:
+        (_, view) = await self._script("read", run_id)
+        if not view:
+            raise RunNotFound(run_id)
+        return _snapshot(view)
+
+    async def recent(self, limit: int) -> list[Snapshot]:
+        run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1)
+        views = (await self._script("read", *run_ids))[1:] if run_ids else []
+        return [_snapshot(view) for view in views if view]
+
+    async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
+        claim_id = uuid.uuid4().hex
+        answer = await self._script(
+            "claim", stage.value, count, claim_id, process, self._lease_ms, "", asked_again={5: "1"}
+        )
+        return [Claim(_snapshot(view), _pairs(journal)) for _, view, journal in answer[1:]]
+
+    async def commit(self, write: Write) -> Snapshot:
+        base, run = write.base, write.decision.run
+        place, ms, budget = _placed(write.decision.placement)
+        journal = [part for entry in write.journal.items() for part in entry]
+        how, ver, seq, _ = await self._script(
+            "commit",
+            run.run_id,
+            base.ver,
+            base.claim_id,
+            write.op_id,
+            "holder" if write.holder else "client",
+            place,
+            ms,
+            run.state.value,
+            STAGES.get(run.state, ""),
+            budget,
+            round((run.works_until or 0) * 1000),
+            "1" if write.progress else "",
+            _document(run),
+            len(write.journal),
+            *journal,
+            *(event.body() for event in write.decision.events),
+        )
+        match how:
+            case "conflict":
+                raise VersionConflict(f"run {run.run_id} is at version {ver}, not {base.ver}")
+            case "lost":
+                raise ClaimLost(f"the claim of run {run.run_id} has ended")
+            case "gone":
+                raise RunNotFound(run.run_id)
+        return committed(base, write.decision, ver=ver, seq=seq)
+
+    async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
+        described = {"pid": process.pid, "host": process.host, "slots": process.slots, "stages": process.stages}
+        pairs = [part for claim in claims.items() for part in claim]
+        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *pairs)
+        return set(answer[1:])
+
+    async def retire(self, process: str) -> None:
+        await self._sweep(retiring=process)
+
+    async def sweep(self) -> Swept:
+        return await self._sweep(retiring="")
+
+    async def _sweep(self, *, retiring: str) -> Swept:
+        _, again, overdue, poisoned = await self._script(
+            "sweep", self._lease_ms, DUE_AT_A_TIME, self._crashes_to_poison, retiring
+        )
+        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again))
+
+    async def processes(self) -> list[Process]:
+        known = _pairs(await self._ask("HGETALL", "prolight:processes"))
+        absent = _pairs(await self._ask("HGETALL", "prolight:absent"))
+        return [_process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
+
+    async def backlog(self) -> Mapping[Stage, int]:
+        return {stage: int(await self._ask("ZCARD", f"prolight:ready:{stage}")) for stage in Stage}
+
+    async def journal(self, run_id: str) -> Mapping[str, str]:
+        return _pairs(await self._ask("HGETALL", f"prolight:journal:{run_id}"))
+
+    async def events(self, run_id: str, after: int = 0) -> list[str]:
+        entries = await self._ask("XRANGE", f"prolight:events:{run_id}", f"{after + 1}-0", "+")
+        return [fields[1] for _, fields in entries]
+
+    async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        """Reads the stream by seq; the channel only wakes it up, so a lost message loses nothing."""
+        await self.read(run_id)
+        async with self.listen(f"prolight:events:{run_id}") as woken:
+            while True:
+                for text in await self.events(run_id, after):
+                    event = parse(text)
+                    after = event.seq
+                    yield event
+                    if event.final:
+                        return
+                await woken(POLL_EVENTS)
+
+    def listen(self, channel: str) -> Listening:
+        """Subscribe on a connection of its own: `async with store.listen(…) as woken: await woken(timeout)`."""
+        return Listening(self._link.subscriber(), channel)
+
+    async def identify_artifacts(self, identity: str) -> None:
+        """Record which artifact store belongs to this run store. Raises `StoreRefused` for another one."""
+        await self._ask("HSETNX", "prolight:store", "artifacts", identity)
+        kept = await self._ask("HGET", "prolight:store", "artifacts")
+        if kept != identity:
+            raise StoreRefused(
+                f"this worker's pictures are in artifact store {identity[:8]}, but the runs in {safe_url(self.url)} use "
+                f"store {str(kept)[:8]}: point PROLIGHT_ARTIFACTS at the folder that all workers and clients share"
+            )
+
+    async def _script(self, name: str, *args: Any, asked_again: Mapping[int, str] | None = None) -> list[Any]:
+        """Run a script; on a lost answer ask again, with the arguments in `asked_again` saying so."""
+        sha, text = _script(name)
+        try:
+            answer = await self._ask("EVALSHA", sha, 0, *args, asked_again=asked_again)
+        except NoScriptError:
+            answer = await self._ask("EVAL", text, 0, *args, asked_again=asked_again)
+        told = answer[_NOW[name]] / 1000
+        self._told, self._told_at = told, time.monotonic()
+        return list(answer)
+
+    async def _ask(self, *command: Any, asked_again: Mapping[int, str] | None = None) -> Any:
+        give_up = time.monotonic() + self._patience
+        wait = 0.05
+        while True:
+            try:
+                return await self._link.call(*command)
+            except StoreUnavailable:
+                if time.monotonic() + wait > give_up:
+                    raise
+            except RedisError as error:
+                if not _will_pass(error) or time.monotonic() + wait > give_up:
+                    raise _translated(error) from error
+            await asyncio.sleep(wait * random.uniform(0.5, 1))
+            wait = min(1.0, wait * 2)
+            for place, value in (asked_again or {}).items():
+                command = (*command[: place + 3], value, *command[place + 4 :])
+
+
+class Listening:
+    """A subscription that tells when something came. Reconnects by itself."""
+
+    def __init__(self, redis: Redis, channel: str) -> None:
+        self._redis = redis
+        self._channel = channel
+        self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+
+    async def __aenter__(self) -> Self:
+        await self._subscribe()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._pubsub.aclose()
+        await self._redis.aclose()
+
+    async def __call__(self, timeout: timedelta) -> str | None:
+        """The next message, or None after `timeout`."""
+        try:
+            message = await self._pubsub.get_message(timeout=timeout.total_seconds())
+        except (RedisError, OSError):
+            await asyncio.sleep(0.1)
+            await self._subscribe()
+            return None
+        return message["data"] if message else None
+
+    async def _subscribe(self) -> None:
+        try:
+            await self._pubsub.subscribe(self._channel)
+        except (RedisError, OSError):
+            await asyncio.sleep(0.1)
+
+
+def committed(base: Snapshot, decision: Decision, *, ver: int, seq: int) -> Snapshot:
+    """How the run stands after a commit, as far as its writer can know."""
+    kept = isinstance(decision.placement, Held)
+    return Snapshot(
+        run=decision.run,
+        ver=ver,
+        epoch=base.epoch,
+        claim_id=base.claim_id if kept else "",
+        owner=base.owner if kept else "",
+        attempt=base.attempt,
+        crashes=base.crashes,
+        seq=seq,
+        ready=isinstance(decision.placement, Queued) and not decision.placement.after,
+        hard_stop=base.hard_stop if kept else None,
+    )
+
+
+def _placed(placement: Placement) -> tuple[str, int, int | str]:
+    match placement:
+        case Held():
+            return "held", 0, ""
+        case Queued(after=after, budget=budget):
+            return "queued", _ms(after), "" if budget is None else _ms(budget)
+        case Parked(after=after):
+            return "parked", _ms(after), ""
+        case Ended(retention=retention):
+            return "ended", _ms(retention), ""
+
+
+def _document(run: RunContext) -> str:
+    document = run.to_json()
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise StoreRefused(f"run {run.run_id} would take {len(document)} bytes, at most {MAX_DOCUMENT_BYTES}")
+    return document
+
+
+def _snapshot(view: list[Any]) -> Snapshot:
+    document, ver, epoch, claim_id, owner, attempt, crashes, seq, hard_stop, ready, due = view
+    return Snapshot(
+        run=RunContext.from_json(document),
+        ver=int(ver),
+        epoch=int(epoch),
+        claim_id=claim_id,
+        owner=owner,
+        attempt=int(attempt),
+        crashes=int(crashes),
+        seq=int(seq),
+        ready=bool(ready),
+        due_at=float(due) / 1000 if due else None,
+        hard_stop=float(hard_stop) / 1000 if float(hard_stop) else None,
+    )
+
+
+def _process(id: str, described: dict[str, Any], *, alive: bool) -> Process:
+    stages = tuple(Stage(stage) for stage in described["stages"])
+    return Process(
+        id=id,
+        slots=described["slots"],
+        stages=stages,
+        host=described["host"],
+        pid=described["pid"],
+        beat_at=described["beat"] / 1000,
+        alive=alive,
+    )
+
+
+def _pairs(reply: Any) -> dict[str, str]:
+    """RESP2 and scripts answer hashes as lists, RESP3 as maps."""
+    return dict(reply) if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)
+
+
+def _will_pass(error: RedisError) -> bool:
+    return str(error).startswith(("LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN"))
+
+
+def _translated(error: RedisError) -> Exception:
+    if isinstance(error, NoScriptError):
+        return error
+    if _will_pass(error) or "OOM" in str(error) or "MISCONF" in str(error):
+        return StoreUnavailable(f"the store cannot write now: {error}")
+    return StoreRefused(f"the store refuses: {error}")
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    folder = files("prolight.adapters") / "lua"
+    text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return hashlib.sha1(text.encode()).hexdigest(), text  # noqa: S324 - the name that Redis gives a script
+
+
+_NOW = {"create": 2, "claim": 0, "commit": 3, "heartbeat": 0, "sweep": 0, "read": 0}
+"""Where in a script's answer the store's time stands."""

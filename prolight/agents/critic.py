@@ -1,0 +1,60 @@
+"""The Critic: code checks what code can check, then a model judges that exact plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prolight.agents.base import Work, ask, json_schema
+from prolight.agents.planner import catalogue
+from prolight.guardrails import Case, Policy, Ruling, estimated_cost, rule
+from prolight.lifecycle import Deadlines
+from prolight.outcomes import Judged, Outcome
+from prolight.ports import ChatModel, ChatRequest, ToolGateway
+from prolight.schemas import Critique, Finding, Plan, RunContext, Stage, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Critic:
+    model: ChatModel
+    gateway: ToolGateway
+    policy: Policy
+    deadlines: Deadlines
+    stage: Stage = Stage.CRITIQUE
+
+    async def work(self, work: Work) -> Outcome:
+        run = work.run
+        plan, plan_hash = run.plan or Plan(steps=()), run.lock.plan_hash if run.lock else ""
+        tools = dict(await self.gateway.tools())
+        ruling = rule(Case(plan, tools, self.policy, run.budget_usd))
+        request = ChatRequest("critic", self._facts(run, plan, tools), json_schema(Critique))
+        opinion, model = await ask(self.model, request, work, answer_as=Critique, timeout=self.deadlines.stage)
+        critique = merged(opinion, ruling).evolve(plan_hash=plan_hash)
+        return Judged(critique, model, denied=ruling.denied, asks=ruling.asks)
+
+    def _facts(self, run: RunContext, plan: Plan, tools: dict[str, Any]) -> dict[str, Any]:
+        """The plan, the policy and what was measured; never the Planner's reasoning."""
+        return {
+            "brief": run.brief,
+            "plan": plan.model_dump(mode="json"),
+            "inspection": run.inspection,
+            "policy": {
+                "max_steps": self.policy.max_steps,
+                "budget_usd": str(run.budget_usd),
+                "estimated_cost_usd": str(estimated_cost(plan, tools)),
+            },
+            "tools": catalogue(tools),
+            "round": run.round,
+            "earlier_findings": [
+                finding.model_dump(mode="json") for finding in (run.critique.findings if run.critique else ())
+            ],
+        }
+
+
+def merged(opinion: Critique, ruling: Ruling) -> Critique:
+    """Both lists, each id once; what code found outranks an accepting model."""
+    findings: dict[str, Finding] = {finding.id: finding for finding in (*ruling.findings, *opinion.findings)}
+    verdict = opinion.verdict
+    if verdict is Verdict.ACCEPT and ruling.findings:
+        verdict = Verdict.REVISE
+    return opinion.evolve(verdict=verdict, findings=tuple(findings.values()))

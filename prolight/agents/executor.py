@@ -1,0 +1,172 @@
+"""The Executor: carries the accepted plan out, step by step, and never re-plans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from prolight.agents.base import Work
+from prolight.determinism import call_key, check_lock, fingerprint
+from prolight.errors import PlanInvalid, ProLightError
+from prolight.events import StepMoved, Warned
+from prolight.guardrails import Policy, check_call
+from prolight.journal import Answer, Call
+from prolight.outcomes import Executed, Outcome
+from prolight.ports import Tool, ToolGateway
+from prolight.schemas import INPUT, Artifact, ExecutionResult, Plan, RunContext, Stage, Step, StepResult
+from prolight.writer import Change, Changed
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    gateway: ToolGateway
+    policy: Policy
+    parallel: int = 4
+    stage: Stage = Stage.EXECUTE
+
+    async def work(self, work: Work) -> Outcome:
+        plan = work.run.plan
+        if plan is None or work.run.lock is None:
+            raise PlanInvalid("is missing", field="plan")
+        tools = await self.gateway.tools()
+        check_lock(work.run.lock, plan, {name: tool.pin for name, tool in tools.items()})
+        made = await Progress(self, work, plan, tools).carry_out()
+        return Executed(final_pictures(plan, made))
+
+
+def final_pictures(plan: Plan, made: Mapping[str, Artifact | None]) -> tuple[Artifact, ...]:
+    """The pictures that no other step took further, in the plan's order."""
+    taken = {reference for step in plan.steps for reference in step.references}
+    pictures = (made.get(step.id) for step in plan.steps if step.id not in taken)
+    return tuple(picture for picture in pictures if picture)
+
+
+class Progress:
+    """One execution under way: which steps are done, and what they made."""
+
+    def __init__(self, executor: Executor, work: Work, plan: Plan, tools: Mapping[str, Tool]) -> None:
+        self._executor, self._work, self._plan, self._tools = executor, work, plan, tools
+        self._made: dict[str, Artifact | None] = {}
+
+    async def carry_out(self) -> dict[str, Artifact | None]:
+        """Steps whose needs are met run side by side. After a failure nothing new starts; siblings settle first."""
+        waiting = {step.id: step for step in self._plan.steps}
+        running: dict[asyncio.Task[Artifact | None], Step] = {}
+        failure: BaseException | None = None
+        try:
+            while running or (waiting and failure is None):
+                if failure is None:
+                    for step in self._startable(waiting, self._executor.parallel - len(running)):
+                        running[asyncio.create_task(self._carry_out(waiting.pop(step.id)))] = step
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    step = running.pop(task)
+                    if error := task.exception():
+                        failure = failure or error
+                    else:
+                        self._made[step.id] = task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        if failure:
+            raise failure
+        return self._made
+
+    def _startable(self, waiting: Mapping[str, Step], free: int) -> list[Step]:
+        return [step for step in waiting.values() if step.needs <= self._made.keys()][:free]
+
+    async def _carry_out(self, step: Step) -> Artifact | None:
+        try:
+            return await self._call(step)
+        except ProLightError as error:
+            error.step = step.id
+            raise
+
+    async def _call(self, step: Step) -> Artifact | None:
+        lock, tool = self._work.run.lock, self._tools[step.tool]
+        assert lock is not None
+        check_lock(lock, self._plan, {name: known.pin for name, known in self._tools.items()})
+        arguments = self._resolved(step.params)
+        check_call(step, arguments, tool, self._executor.policy)
+        call = Call(
+            key=call_key(self._work.run.run_id, lock.plan_hash, step.id, 0),
+            name=step.tool,
+            arguments_hash=fingerprint(arguments),
+            effect=tool.effect,
+            timeout=tool.timeout,
+            quote_usd=max(tool.price_usd, step.estimated_cost_usd),
+            starting=self._step_started(step),
+            finishing=lambda answer, reused: self._step_done(step, answer, reused),
+        )
+
+        async def send(deadline: timedelta) -> Answer:
+            result = await self._executor.gateway.call(tool, arguments, key=call.key, deadline=deadline)
+            picture = result.artifact.model_dump(mode="json") if result.artifact else None
+            return Answer({"output": dict(result.output), "artifact": picture})
+
+        return _picture(await self._work.journal.call(call, send))
+
+    def _resolved(self, params: Any) -> Any:
+        match params:
+            case str() if params == INPUT:
+                return self._work.run.asset_id
+            case str() if params.startswith("$") and params[1:] in self._made:
+                picture = self._made[params[1:]]
+                if picture is None:
+                    raise PlanInvalid(f"step {params[1:]!r} made no picture, but a later step needs one")
+                return picture.id
+            case dict():
+                return {name: self._resolved(value) for name, value in params.items()}
+            case list() | tuple():
+                return [self._resolved(value) for value in params]
+            case _:
+                return params
+
+    def _step_started(self, step: Step) -> Change:
+        now = self._work.writer.now()
+
+        def change(run: RunContext) -> Changed:
+            result = StepResult(id=step.id, status="running", started_at=now)
+            moved = StepMoved(step=step.id, tool=step.tool, status="started")
+            return Changed(_with_step(run, result), (moved,))
+
+        return change
+
+    def _step_done(self, step: Step, answer: Answer, reused: bool) -> Change:
+        now = self._work.writer.now()
+        picture, output = _picture(answer), answer.result.get("output", {})
+        warnings = tuple(Warned(code="tool", message=str(text)[:600]) for text in output.get("warnings", ()))
+
+        def change(run: RunContext) -> Changed:
+            before = next((s for s in (run.exec_result or ExecutionResult()).steps if s.id == step.id), None)
+            if reused and before and before.status == "done":
+                return Changed(run)
+            started = before.started_at if before else now
+            result = StepResult(
+                id=step.id,
+                status="done",
+                artifact=picture,
+                output=output,
+                started_at=started,
+                finished_at=now,
+                cost_usd=answer.usage.cost_usd,
+            )
+            moved = StepMoved(
+                step=step.id, tool=step.tool, status="done", artifact=picture, seconds=round(now - started, 3)
+            )
+            return Changed(_with_step(run, result), (moved, *warnings))
+
+        return change
+
+
+def _with_step(run: RunContext, result: StepResult) -> RunContext:
+    return run.evolve(exec_result=(run.exec_result or ExecutionResult()).with_step(result))
+
+
+def _picture(answer: Answer) -> Artifact | None:
+    picture = answer.result.get("artifact")
+    return Artifact.model_validate(picture) if picture else None

@@ -1,0 +1,95 @@
+"""The Planner: from brief and picture to a Plan, without side effects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from prolight.agents.base import Work, ask, json_schema
+from prolight.determinism import call_key, fingerprint, plan_hash
+from prolight.guardrails import Policy
+from prolight.journal import Answer, Call
+from prolight.lifecycle import Deadlines
+from prolight.outcomes import Outcome, Planned
+from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
+from prolight.schemas import INPUT, Lock, Plan, RunContext, Stage
+from prolight.writer import Change, Changed
+
+INSPECTOR = "inspect_image"
+"""A tool of this name, of whichever server, measures the picture before anybody plans."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    model: ChatModel
+    gateway: ToolGateway
+    policy: Policy
+    deadlines: Deadlines
+    stage: Stage = Stage.PLAN
+
+    async def work(self, work: Work) -> Outcome:
+        tools = await self.gateway.tools()
+        inspection = work.run.inspection or await self._inspect(work, tools)
+        offered = {name: tool for name, tool in tools.items() if self.policy.permits(name) and not _inspects(name)}
+        request = ChatRequest("planner", self._facts(work.run, inspection, offered), json_schema(Plan))
+        plan, model = await ask(self.model, request, work, answer_as=Plan, timeout=self.deadlines.stage)
+        return Planned(plan, self._lock(work.run, plan, model, tools))
+
+    async def _inspect(self, work: Work, tools: dict[str, Tool] | Any) -> dict[str, Any] | None:
+        tool = next((tool for name, tool in tools.items() if _inspects(name)), None)
+        if tool is None:
+            return None
+        arguments = {"picture": work.run.asset_id}
+        call = Call(
+            key=call_key(work.run.run_id, "inspect", INPUT),
+            name=tool.name,
+            arguments_hash=fingerprint(arguments),
+            effect=tool.effect,
+            timeout=tool.timeout,
+            quote_usd=tool.price_usd,
+            finishing=_keep_inspection,
+        )
+
+        async def send(deadline: Any) -> Answer:
+            result = await self.gateway.call(tool, arguments, key=call.key, deadline=deadline)
+            return Answer(dict(result.output))
+
+        return (await work.journal.call(call, send)).result
+
+    def _facts(self, run: RunContext, inspection: dict[str, Any] | None, tools: dict[str, Tool]) -> dict[str, Any]:
+        return {
+            "brief": run.brief,
+            "inspection": inspection,
+            "tools": catalogue(tools),
+            "findings": [finding.model_dump(mode="json") for finding in run.critique.findings] if run.critique else [],
+            "previous_plan": run.plan.model_dump(mode="json") if run.plan else None,
+            "round": run.round,
+        }
+
+    def _lock(self, run: RunContext, plan: Plan, model: str, tools: Any) -> Lock:
+        return Lock(
+            plan_hash=plan_hash(plan),
+            input_sha256=run.asset_id,
+            model_version=model,
+            prompt_hash=self.model.prompt_hash,
+            seed=int(fingerprint(run.run_id)[:8], 16),
+            tool_pins={step.tool: tools[step.tool].pin for step in plan.steps if step.tool in tools},
+            policy_version=self.policy.version,
+            prolight_version=version("prolight"),
+        )
+
+
+def _inspects(tool: str) -> bool:
+    return tool.partition(".")[2] == INSPECTOR
+
+
+def _keep_inspection(answer: Answer, reused: bool) -> Change:
+    return lambda run: Changed(run.evolve(inspection=answer.result))
+
+
+def catalogue(tools: dict[str, Tool]) -> dict[str, Any]:
+    """The tools as a model is told of them: our description and the schema, nothing else."""
+    return {
+        name: {"description": tool.description, "input_schema": tool.input_schema} for name, tool in sorted(tools.items())
+    }

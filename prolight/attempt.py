@@ -1,0 +1,87 @@
+"""One attempt of one stage: claim → agent → commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prolight.agents.base import Agent, Work
+from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound
+from prolight.journal import BackOff, Journal, NeedsReview, RunCancelled
+from prolight.lifecycle import STAGES, Deadlines
+from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
+from prolight.ports import Claim, RunStore
+from prolight.retry import RetryPolicy
+from prolight.schemas import Stage
+from prolight.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What every attempt needs."""
+
+    store: RunStore
+    agents: Mapping[Stage, Agent]
+    deadlines: Deadlines
+    retry: RetryPolicy
+
+
+class Attempt:
+    """A claimed run at work in this process."""
+
+    def __init__(self, parts: Attempts, claim: Claim) -> None:
+        self._parts = parts
+        self._number = claim.snapshot.attempt
+        self._writer = Writer(parts.store, claim)
+        self._journal = Journal(self._writer, claim.journal, parts.retry)
+        self._run_id = claim.run_id
+
+    @property
+    def interruptible(self) -> bool:
+        """No call is under way that could have an effect."""
+        return self._journal.interruptible
+
+    async def make(self) -> Outcome | Lost:
+        """Work until the stage has an outcome, and commit it.
+
+        Cancelling the coroutine releases the run, or lets it go when it is being cancelled.
+        """
+        try:
+            outcome = await self._work()
+            return await self._finish(outcome)
+        except (ClaimLost, RunNotFound) as lost:
+            log.warning("run %s: %s", self._run_id, lost)
+            return Lost()
+
+    async def _work(self) -> Outcome:
+        run = self._writer.run
+        stage = STAGES[run.state]
+        try:
+            return await self._parts.agents[stage].work(Work(run, self._writer, self._journal))
+        except ClaimLost:
+            raise
+        except (RunCancelled, asyncio.CancelledError):
+            return Released()
+        except NeedsReview as doubt:
+            return Unclear(str(doubt))
+        except BackOff as pause:
+            return BackingOff(pause.wait, run_error(pause.error, stage, attempt=self._number))
+        except ProLightError as error:
+            return Failed(run_error(error, stage, attempt=self._number))
+        except Exception as error:
+            log.exception("run %s: %s failed unexpectedly", self._run_id, stage)
+            defect = ProLightError(f"unexpected {type(error).__name__} in {stage}; the worker's log has the trace")
+            return Failed(run_error(defect, stage, attempt=self._number))
+
+    async def _finish(self, outcome: Outcome) -> Outcome | Lost:
+        writer, deadlines = self._writer, self._parts.deadlines
+        try:
+            await writer.finish(lambda run: conclude(outcome, run, now=writer.now(), deadlines=deadlines))
+        except IllegalMove as illegal:
+            log.warning("run %s: %s", self._run_id, illegal)
+            return Lost()
+        return outcome

@@ -1,0 +1,63 @@
+"""Joins adapters to ports, by the settings. The only file that knows both sides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from prolight.adapters.local_artifacts import LocalArtifacts
+from prolight.adapters.redis_store import RedisStore
+from prolight.settings import Settings
+
+if TYPE_CHECKING:
+    from prolight.attempt import Attempts
+    from prolight.ports import ChatModel, RunStore, ToolGateway
+
+
+def connect_store(settings: Settings, *, patience: timedelta) -> RedisStore:
+    return RedisStore(
+        settings.store_url,
+        lease=timedelta(seconds=settings.lease_seconds),
+        crashes_to_poison=settings.crashes_to_poison,
+        retention=timedelta(seconds=settings.retention_seconds),
+        patience=patience,
+    )
+
+
+def connect_artifacts(settings: Settings) -> LocalArtifacts:
+    return LocalArtifacts(settings.artifact_root)
+
+
+def connect_model(settings: Settings) -> ChatModel:
+    if settings.model == "instant":
+        from prolight.adapters.instant import InstantModel
+
+        return InstantModel()
+    from prolight.adapters.offline_model import OfflineModel
+
+    return OfflineModel()
+
+
+def connect_tools(settings: Settings) -> ToolGateway:
+    if settings.tools == "instant":
+        from prolight.adapters.instant import InstantTools
+
+        return InstantTools()
+    from prolight.adapters.mcp_tools import McpTools
+    from prolight.adapters.registry import STUDIO
+
+    return McpTools(settings.tool_server_url, namespace="studio", registry=STUDIO)
+
+
+def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway) -> Attempts:
+    """The three agents over these ports."""
+    from prolight.agents import Critic, Executor, Planner
+    from prolight.attempt import Attempts
+
+    model, policy, deadlines = connect_model(settings), settings.policy, settings.deadlines
+    agents = (
+        Planner(model, tools, policy, deadlines),
+        Critic(model, tools, policy, deadlines),
+        Executor(tools, policy, settings.parallel_steps),
+    )
+    return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry)

@@ -1,0 +1,173 @@
+"""Every error that ProLight raises on purpose, and whether trying again can help.
+
+    ProLightError
+    ├── InvalidInput            refused at the door; names the field and the limit
+    │   ├── PictureRefused      not a picture that we take
+    │   ├── PlanInvalid         the model's plan is not a plan
+    │   └── IdempotencyMismatch same key, other content
+    ├── RunNotFound
+    ├── ArtifactMissing
+    ├── IllegalMove             the table in lifecycle.py has no such arrow
+    ├── StoreError
+    │   ├── VersionConflict     somebody committed first: read again, decide again
+    │   ├── ClaimLost           the claim ended: stop, write nothing
+    │   ├── StoreUnavailable    no answer (retryable)
+    │   └── StoreRefused        wrong server or settings; says the fix
+    ├── GuardrailDenied         policy says no
+    │   └── BudgetExceeded
+    └── CallError               one LLM or tool call
+        ├── NotSent             nothing left this process (retryable, free)
+        ├── CallRejected        the other side refused before acting
+        │   └── RateLimited     … for now (retryable, may carry retry_after)
+        ├── ToolFailed          the tool says that it cannot do this
+        └── OutcomeUnknown      it may or may not have happened
+
+Adapters map foreign errors to this tree; nothing above them sees a foreign one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+
+class ProLightError(Exception):
+    """Base of all. `code` is stable and goes on the record; the message is for people."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    retry_after: timedelta | None = None
+    step: str | None = None
+    """The step of the plan in which it happened, once that is known."""
+
+
+class InvalidInput(ProLightError):
+    """Input that was refused at the door. `field` names the offender."""
+
+    code = "invalid_input"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class PictureRefused(InvalidInput):
+    """The bytes are no picture that ProLight takes (type, size, or a bomb)."""
+
+    code = "picture_refused"
+
+
+class PlanInvalid(InvalidInput):
+    """A plan that cannot be carried out as written."""
+
+    code = "plan_invalid"
+
+
+class IdempotencyMismatch(InvalidInput):
+    """The idempotency key or run id is already taken by other content."""
+
+    code = "idempotency_mismatch"
+
+
+class RunNotFound(ProLightError):
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"no run {run_id!r}: `prolight list` shows the runs of this store")
+        self.run_id = run_id
+
+
+class ArtifactMissing(ProLightError):
+    """A picture is referred to that the artifact store does not hold."""
+
+    code = "asset_not_found"
+
+
+class IllegalMove(ProLightError):
+    """`lifecycle.TRANSITIONS` has no such arrow. Nothing was changed."""
+
+    code = "illegal_move"
+
+
+class StoreError(ProLightError):
+    code = "store_error"
+
+
+class VersionConflict(StoreError):
+    """The run was committed to by somebody else since it was read."""
+
+    code = "version_conflict"
+
+
+class ClaimLost(StoreError):
+    """The claim under which this write was made has ended."""
+
+    code = "claim_lost"
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class StoreRefused(StoreError):
+    """The store answers, but ProLight must not use it as it is. The message names the fix."""
+
+    code = "store_refused"
+
+
+class GuardrailDenied(ProLightError):
+    code = "guardrail_denied"
+
+
+class BudgetExceeded(GuardrailDenied):
+    code = "budget_exceeded"
+
+
+class CallError(ProLightError):
+    """Something about one call to a model or a tool."""
+
+    code = "call_failed"
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotSent(CallError):
+    """Refused connection, or the dispatch window passed: the other side saw nothing."""
+
+    code = "not_sent"
+    retryable = True
+
+
+class CallRejected(CallError):
+    """The other side refused before it acted (4xx, bad arguments)."""
+
+    code = "call_rejected"
+
+
+class RateLimited(CallRejected):
+    """The other side asks for a pause; `retry_after` says how long, when it said so."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class ToolFailed(CallError):
+    """The tool answered that it cannot do this; `code` is the tool's own."""
+
+    code = "tool_failed"
+
+    def __init__(self, message: str, *, code: str = "tool_failed") -> None:
+        super().__init__(message)
+        self.tool_code = code
+
+
+class OutcomeUnknown(CallError):
+    """Lost connection, time-out, 5xx: nobody knows whether it happened."""
+
+    code = "outcome_unknown"
+    retryable = True

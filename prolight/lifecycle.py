@@ -1,0 +1,374 @@
+"""What may happen to a run, and what follows. Pure: no I/O, no clock but the argument `now`.
+
+    PLANNING ─planned─► CRITIQUING ─accepted─► EXECUTING ─executed─► COMPLETED
+        ▲                 │     │                  │
+        └────revised──────┘   held               held / unclear
+                                ▼                  ▼
+                       AWAITING_APPROVAL      NEEDS_REVIEW
+
+`TRANSITIONS` is the whole machine: state → move → state. A pair that is not in it is refused with
+`IllegalMove`, and nothing has changed. No other file holds a rule about states.
+
+Each function below takes a run and what happened, and answers with a `Decision`: the new document,
+the events to publish with it, and the `Placement`, which tells the store who looks at the run
+next and when. The store carries a decision out in one atomic commit or not at all.
+
+Two clocks: a *stage* has its deadline from its first claim (kept by the store, since only it sees
+the claim); the *run* has `works_until`, which stands still while a person is awaited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from prolight.errors import IllegalMove
+from prolight.events import Blocked, Failure, Judged, Payload, PlanMade, Result, Status, Warned
+from prolight.schemas import (
+    Approval,
+    Artifact,
+    Critique,
+    ExecutionResult,
+    Lock,
+    Plan,
+    RunContext,
+    RunError,
+    RunRequest,
+    Stage,
+    State,
+    Turn,
+    Usage,
+    Verdict,
+)
+
+
+class Move(StrEnum):
+    PLANNED = "planned"
+    ACCEPTED = "accepted"
+    REVISED = "revised"
+    HELD = "held"
+    DECLINED = "declined"
+    APPROVED = "approved"
+    EDITED = "edited"
+    PUBLISHED = "published"
+    EXECUTED = "executed"
+    UNCLEAR = "unclear"
+    RESOLVED = "resolved"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCEL = "cancel"
+    LET_GO = "let_go"
+
+
+TRANSITIONS: dict[State, dict[Move, State]] = {
+    State.PLANNING: {
+        Move.PLANNED: State.CRITIQUING,
+        Move.FAILED: State.FAILED,
+        Move.EXPIRED: State.FAILED,
+        Move.CANCEL: State.CANCELLING,
+    },
+    State.CRITIQUING: {
+        Move.ACCEPTED: State.EXECUTING,
+        Move.HELD: State.AWAITING_APPROVAL,
+        Move.REVISED: State.PLANNING,
+        Move.DECLINED: State.REJECTED,
+        Move.FAILED: State.FAILED,
+        Move.EXPIRED: State.FAILED,
+        Move.CANCEL: State.CANCELLING,
+    },
+    State.AWAITING_APPROVAL: {
+        Move.APPROVED: State.EXECUTING,
+        Move.EDITED: State.CRITIQUING,
+        Move.PUBLISHED: State.COMPLETED,
+        Move.DECLINED: State.REJECTED,
+        Move.EXPIRED: State.REJECTED,
+        Move.CANCEL: State.CANCELLING,
+    },
+    State.EXECUTING: {
+        Move.EXECUTED: State.COMPLETED,
+        Move.HELD: State.AWAITING_APPROVAL,
+        Move.UNCLEAR: State.NEEDS_REVIEW,
+        Move.FAILED: State.FAILED,
+        Move.EXPIRED: State.FAILED,
+        Move.CANCEL: State.CANCELLING,
+    },
+    State.NEEDS_REVIEW: {
+        Move.RESOLVED: State.EXECUTING,
+        Move.FAILED: State.FAILED,
+        Move.EXPIRED: State.FAILED,
+        Move.CANCEL: State.CANCELLING,
+    },
+    State.CANCELLING: {
+        Move.LET_GO: State.CANCELLED,
+        Move.EXPIRED: State.CANCELLED,
+    },
+    State.COMPLETED: {},
+    State.FAILED: {},
+    State.REJECTED: {},
+    State.CANCELLED: {},
+}
+
+TERMINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
+PARKED = frozenset({State.AWAITING_APPROVAL, State.NEEDS_REVIEW})
+STAGES: dict[State, Stage] = {
+    State.PLANNING: Stage.PLAN,
+    State.CRITIQUING: Stage.CRITIQUE,
+    State.EXECUTING: Stage.EXECUTE,
+}
+
+
+def follow(state: State, move: Move) -> State:
+    """The state after `move`. Raises `IllegalMove`."""
+    try:
+        return TRANSITIONS[state][move]
+    except KeyError:
+        raise IllegalMove(f"a run that is {state} cannot be {move}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long things may take (design §15)."""
+
+    run: timedelta = timedelta(hours=1)
+    stage: timedelta = timedelta(seconds=180)
+    step: timedelta = timedelta(seconds=300)
+    approval: timedelta = timedelta(hours=72)
+    review: timedelta = timedelta(days=7)
+    retention: timedelta = timedelta(days=7)
+    critic_rounds: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Whoever holds the claim goes on working."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A worker may claim `stage`, at once or `after` a back-off.
+
+    `budget` is the stage's deadline, counted from its first claim; None keeps the one that runs.
+    """
+
+    stage: Stage
+    after: timedelta = timedelta(0)
+    budget: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Nobody works on it; it is looked at `after` so long."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing follows; the record is kept for `retention`."""
+
+    retention: timedelta
+
+
+Placement = Held | Queued | Parked | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    run: RunContext
+    events: tuple[Payload, ...]
+    placement: Placement
+
+
+def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: float, deadlines: Deadlines) -> Decision:
+    run = RunContext(
+        run_id=run_id,
+        asset_id=request.asset_id,
+        brief=request.brief,
+        metadata=request.metadata,
+        state=State.PLANNING,
+        budget_usd=budget_usd,
+        turns=(Turn(stage=Stage.PLAN, queued_at=now),),
+        created_at=now,
+        updated_at=now,
+        works_until=now + deadlines.run.total_seconds(),
+    )
+    return Decision(run, (Status(state=State.PLANNING, stage=Stage.PLAN),), _placement(run, now, deadlines))
+
+
+def planned(run: RunContext, plan: Plan, lock: Lock, *, now: float, deadlines: Deadlines) -> Decision:
+    made = PlanMade(plan=plan, plan_hash=lock.plan_hash, model=lock.model_version, round=run.round)
+    said = [
+        Warned(code="not_understood", message=f"not understood, so not done: {', '.join(plan.not_understood)}"[:600])
+    ] if plan.not_understood else []  # fmt: skip
+    return _move(run, Move.PLANNED, now, deadlines, made, *said, plan=plan, lock=lock, critique=None, approval=None)
+
+
+def judged(
+    run: RunContext,
+    critique: Critique,
+    *,
+    model: str,
+    denied: tuple[str, ...] = (),
+    asks: tuple[str, ...] = (),
+    now: float,
+    deadlines: Deadlines,
+) -> Decision:
+    """What follows from a verdict: go on, go back, ask a person, or end."""
+    event = Judged(critique=critique, model=model, round=run.round)
+    warned = tuple(
+        Warned(code=finding.id, message=finding.message) for finding in critique.findings if finding.severity == "advice"
+    )
+    if denied:
+        error = RunError(code="guardrail_denied", message="; ".join(denied)[:600], stage=Stage.CRITIQUE)
+        return failed(run.evolve(critique=critique), error, now=now, deadlines=deadlines, before=(event, *warned))
+    if critique.verdict is Verdict.REVISE and run.round < deadlines.critic_rounds:
+        return _move(run, Move.REVISED, now, deadlines, event, *warned, critique=critique, round=run.round + 1)
+    if not critique.ok:
+        asks = (*(finding.message for finding in critique.findings if finding.severity == "blocking"), *asks)
+        asks = asks or (f"the Critic says {critique.verdict}",)
+    if asks:
+        return _held(run.evolve(critique=critique), asks, (event, *warned), now, deadlines)
+    return _move(run, Move.ACCEPTED, now, deadlines, event, *warned, critique=critique)
+
+
+def _held(
+    run: RunContext, reasons: tuple[str, ...], before: tuple[Payload, ...], now: float, deadlines: Deadlines
+) -> Decision:
+    plan_hash = run.lock.plan_hash if run.lock else ""
+    approval = Approval(subject="plan", reasons=reasons, asked_at=now, plan_hash=plan_hash)
+    until = now + deadlines.approval.total_seconds()
+    blocked = Blocked(subject="plan", reasons=reasons, plan_hash=plan_hash, until=until)
+    return _move(run, Move.HELD, now, deadlines, *before, blocked, approval=approval)
+
+
+def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, deadlines: Deadlines) -> Decision:
+    result = (run.exec_result or ExecutionResult()).evolve(outputs=outputs)
+    return _move(run, Move.EXECUTED, now, deadlines, Result(outputs=outputs), exec_result=result)
+
+
+def unclear(run: RunContext, reason: str, *, now: float, deadlines: Deadlines) -> Decision:
+    """A call may or may not have happened, and repeating it could do harm: a person decides."""
+    until = now + deadlines.review.total_seconds()
+    blocked = Blocked(subject="review", reasons=(reason,), until=until)
+    return _move(run, Move.UNCLEAR, now, deadlines, blocked)
+
+
+def failed(
+    run: RunContext, error: RunError, *, now: float, deadlines: Deadlines, before: tuple[Payload, ...] = ()
+) -> Decision:
+    return _move(run, Move.FAILED, now, deadlines, *before, Failure(error=error), error=error)
+
+
+def cancelled(run: RunContext, *, held: bool, reason: str, now: float, deadlines: Deadlines) -> Decision:
+    """CANCELLING while somebody works on it, who then lets go; CANCELLED at once if nobody does."""
+    asked = _move(run, Move.CANCEL, now, deadlines, reason=reason)
+    if held:
+        return asked
+    gone = let_go(asked.run, now=now, deadlines=deadlines)
+    return replace(gone, events=asked.events + gone.events)
+
+
+def let_go(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
+    return _move(run, Move.LET_GO, now, deadlines)
+
+
+def expired(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
+    """A deadline passed. What that means depends on where the run stands; a person's silence is a no."""
+    state = follow(run.state, Move.EXPIRED)
+    if state is State.FAILED:
+        stage = STAGES.get(run.state)
+        clock = "the run's deadline" if run.works_until and now >= run.works_until else "the stage's deadline"
+        message = "nobody decided in time" if run.state in PARKED else f"{clock} passed in {run.state}"
+        error = RunError(code="deadline_exceeded", message=message, stage=stage)
+        return _move(run, Move.EXPIRED, now, deadlines, Failure(error=error), error=error)
+    changes: dict[str, Any] = {}
+    if run.approval and state is State.REJECTED:
+        changes["approval"] = run.approval.evolve(decision="expired", decided_at=now)
+    return _move(run, Move.EXPIRED, now, deadlines, reason="deadline passed", **changes)
+
+
+def poisoned(run: RunContext, crashes: int, *, now: float, deadlines: Deadlines) -> Decision:
+    message = f"{crashes} workers in a row died or froze while they worked on this run"
+    error = RunError(code="poison", message=message, stage=STAGES.get(run.state))
+    return failed(run, error, now=now, deadlines=deadlines)
+
+
+def backing_off(run: RunContext, wait: timedelta, error: RunError, *, now: float) -> Decision:
+    """The same stage again after `wait`, which no slot is held for. Not a move: the state stays."""
+    stage = STAGES[run.state]
+    message = f"{error.message}; next try in {wait.total_seconds():.0f} s"
+    warned = Warned(code=error.code, message=message)
+    return Decision(run.evolve(updated_at=now), (warned,), Queued(stage, after=wait))
+
+
+def released(run: RunContext, *, now: float) -> Decision:
+    """The holder stops (drain): somebody else may go on at once."""
+    return Decision(run.evolve(updated_at=now), (), Queued(STAGES[run.state]))
+
+
+def spent(run: RunContext, *, reserved: Decimal, usage: Usage) -> RunContext:
+    """A call was settled: its reservation is returned, its cost is booked."""
+    return run.evolve(
+        reserved_usd=run.reserved_usd - reserved,
+        spent_usd=run.spent_usd + usage.cost_usd,
+        usage=run.usage + usage,
+    )
+
+
+def _move(
+    run: RunContext,
+    move: Move,
+    now: float,
+    deadlines: Deadlines,
+    *events: Payload,
+    reason: str | None = None,
+    **changes: Any,
+) -> Decision:
+    state = follow(run.state, move)
+    moved = run.evolve(
+        **changes, state=state, updated_at=now, turns=_turns(run, state, now, changes), **_clock(run, state, now)
+    )
+    if state in TERMINAL:
+        moved = moved.evolve(finished_at=now, spent_usd=moved.spent_usd + moved.reserved_usd, reserved_usd=Decimal(0))
+    status = Status(state=state, previous=run.state, stage=STAGES.get(state), reason=reason)
+    return Decision(moved, (*events, status), _placement(moved, now, deadlines))
+
+
+def _turns(run: RunContext, state: State, now: float, changes: dict[str, Any]) -> tuple[Turn, ...]:
+    turns = run.turns
+    if run.turn:
+        turns = (*turns[:-1], run.turn.evolve(finished_at=now))
+    if stage := STAGES.get(state):
+        turns = (*turns, Turn(stage=stage, round=changes.get("round", run.round), queued_at=now))
+    return turns
+
+
+def _clock(run: RunContext, state: State, now: float) -> dict[str, Any]:
+    if state in PARKED and run.works_until is not None:
+        return {"works_until": None, "working_left_seconds": max(0.0, run.works_until - now)}
+    if run.state in PARKED and state in STAGES:
+        return {"works_until": now + run.working_left_seconds, "working_left_seconds": 0.0}
+    return {}
+
+
+def _placement(run: RunContext, now: float, deadlines: Deadlines) -> Placement:
+    if run.state in TERMINAL:
+        return Ended(deadlines.retention)
+    if run.state is State.AWAITING_APPROVAL:
+        return Parked(deadlines.approval)
+    if run.state is State.NEEDS_REVIEW:
+        return Parked(deadlines.review)
+    if run.state is State.CANCELLING:
+        return Held()
+    stage = STAGES[run.state]
+    return Queued(stage, budget=stage_budget(run, stage, deadlines))
+
+
+def stage_budget(run: RunContext, stage: Stage, deadlines: Deadlines) -> timedelta:
+    """How long a stage may take from its first claim: execution by its steps, the others as set."""
+    if stage is Stage.EXECUTE and run.plan:
+        return deadlines.step * max(1, len(run.plan.steps))
+    return deadlines.stage

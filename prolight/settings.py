@@ -1,0 +1,153 @@
+"""One frozen object with every setting. Environment: `PROLIGHT_` + the field's name in capitals.
+
+Defaults are here or nowhere. `Settings()` reads the environment; a value that does not fit is
+refused at start with the field's name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from prolight.errors import InvalidInput
+from prolight.guardrails import Policy
+from prolight.lifecycle import Deadlines
+from prolight.retry import RetryPolicy
+from prolight.schemas import refusal
+
+DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+DEFAULT_STUDIO_URL = "http://127.0.0.1:8765/mcp"
+
+
+def user_data_dir() -> Path:
+    """Where this user's pictures and embedded store live."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "prolight"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "prolight"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PROLIGHT_", frozen=True, extra="ignore")
+
+    # Where the parts are. Empty: what a running `prolight up` says, else the well-known address.
+    redis_url: str = ""
+    studio_url: str = ""
+    home: Path = Field(default_factory=user_data_dir)
+    artifacts: Path | None = None
+    model: Literal["offline", "instant"] = "offline"
+    tools: Literal["studio", "instant"] = "studio"
+
+    # Liveness
+    lease_seconds: float = Field(default=12, gt=0)
+    heartbeat_seconds: float = Field(default=4, gt=0)
+    sweep_seconds: float = Field(default=1, gt=0)
+    loop_stall_seconds: float = Field(default=15, gt=0)
+    """A loop that has not ticked for so long gets no more heartbeats."""
+    slots: int = Field(default=64, ge=1, le=1000)
+    drain_seconds: float = Field(default=330, ge=0)
+    crashes_to_poison: int = Field(default=5, ge=1)
+
+    # Deadlines of a run
+    run_deadline_seconds: float = Field(default=3600, gt=0)
+    stage_deadline_seconds: float = Field(default=180, gt=0)
+    step_timeout_seconds: float = Field(default=300, gt=0)
+    approval_deadline_seconds: float = Field(default=72 * 3600, gt=0)
+    review_deadline_seconds: float = Field(default=7 * 24 * 3600, gt=0)
+    retention_seconds: float = Field(default=7 * 24 * 3600, gt=0)
+    critic_rounds: int = Field(default=2, ge=0)
+
+    # Calls
+    max_tries: int = Field(default=4, ge=1)
+    retry_base_seconds: float = Field(default=0.5, gt=0)
+    retry_cap_seconds: float = Field(default=30, gt=0)
+    parallel_steps: int = Field(default=4, ge=1)
+
+    # Guardrails
+    budget_usd: Decimal = Field(default=Decimal(1), ge=0)
+    max_steps: int = Field(default=24, ge=1)
+    banned_tools: tuple[str, ...] = ()
+    allowed_tools: tuple[str, ...] = ()
+    approve_above_usd: Decimal | None = None
+
+    # Pictures
+    max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1)
+    max_pixels: int = Field(default=50_000_000, ge=1)
+
+    @model_validator(mode="after")
+    def _times_fit_together(self) -> Settings:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise ValueError("heartbeat_seconds may be at most half of lease_seconds, or healthy claims expire")
+        return self
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Raises `InvalidInput` that names the setting."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            refused = refusal(error)
+            raise InvalidInput(f"setting PROLIGHT_{refused.field.upper()}: {refused}", field="settings") from None
+
+    @cached_property
+    def up(self) -> dict[str, Any]:
+        """The runtime file of a running `prolight up`; empty when there is none."""
+        try:
+            runtime = json.loads(self.runtime_file.read_text())
+            os.kill(runtime["pid"], 0)
+        except (OSError, ValueError, KeyError):
+            return {}
+        return dict(runtime)
+
+    @property
+    def runtime_file(self) -> Path:
+        return self.home / "up.json"
+
+    @property
+    def store_url(self) -> str:
+        return self.redis_url or os.environ.get("REDIS_URL") or self.up.get("redis_url") or DEFAULT_REDIS_URL
+
+    @property
+    def tool_server_url(self) -> str:
+        return self.studio_url or self.up.get("studio_url") or DEFAULT_STUDIO_URL
+
+    @property
+    def artifact_root(self) -> Path:
+        return self.artifacts or self.home / "artifacts"
+
+    @property
+    def deadlines(self) -> Deadlines:
+        return Deadlines(
+            run=timedelta(seconds=self.run_deadline_seconds),
+            stage=timedelta(seconds=self.stage_deadline_seconds),
+            step=timedelta(seconds=self.step_timeout_seconds),
+            approval=timedelta(seconds=self.approval_deadline_seconds),
+            review=timedelta(seconds=self.review_deadline_seconds),
+            retention=timedelta(seconds=self.retention_seconds),
+            critic_rounds=self.critic_rounds,
+        )
+
+    @property
+    def retry(self) -> RetryPolicy:
+        return RetryPolicy(
+            max_tries=self.max_tries,
+            base=timedelta(seconds=self.retry_base_seconds),
+            cap=timedelta(seconds=self.retry_cap_seconds),
+        )
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            max_steps=self.max_steps,
+            banned_tools=frozenset(self.banned_tools),
+            allowed_tools=frozenset(self.allowed_tools),
+            approve_above_usd=self.approve_above_usd,
+        )

@@ -1,0 +1,48 @@
+"""The Celery app and its options. Why each one: a message is a doorbell, never the truth."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES
+
+from prolight.schemas import Stage
+from prolight.settings import Settings
+
+# `broker_transport` would do the same for workers, but breaks Flower's broker page.
+for scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[scheme] = "workers.transport:Transport"
+
+settings = Settings.load()
+
+app = Celery("prolight", broker=settings.store_url, include=["workers.tasks"])
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    task_ignore_result=True,
+    # Explicit direct queues: no bindings that can get lost, no queue made by a typo. Without acks a bell costs one
+    # command; a lost one is rung again by the next sweep.
+    task_queues=[
+        Queue(stage.queue, Exchange(stage.queue, type="direct"), routing_key=stage.queue, no_ack=True) for stage in Stage
+    ],
+    task_create_missing_queues=False,
+    task_routes={stage.queue: {"queue": stage.queue} for stage in Stage},
+    broker_transport_options={
+        "priority_steps": [0],
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    },
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
+    worker_pool="workers.pool:ShellPool",
+    worker_consumer="workers.consumer:QuietConsumer",
+    worker_concurrency=settings.slots,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_send_task_events=True,
+    task_send_sent_event=False,
+    worker_redirect_stdouts=False,
+)
+app.steps["consumer"].add("workers.consumer:RuntimeStep")

@@ -1,0 +1,32 @@
+"""Celery's consumer with our runtime tied to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer import Consumer
+
+from workers.runtime import runtime
+
+
+class QuietConsumer(Consumer):  # type: ignore[misc]
+    """Without gossip (every worker would hear every heartbeat) and mingle (a second at each start)."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
+
+
+class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Started last, so stopped first: while events can still be sent."""
+
+    requires = ("celery.worker.consumer:Tasks", "celery.worker.consumer:Events")
+
+    def start(self, consumer: Any) -> None:
+        runtime.attach(consumer)
+
+    def stop(self, consumer: Any) -> None:
+        if state.should_stop is not None and state.should_stop is not False:
+            runtime.drain()
+            runtime.flush_events()

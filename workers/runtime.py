@@ -1,0 +1,297 @@
+"""The loop beside Celery: it claims, works, sweeps and drains.
+
+Celery's consumer, timers, remote control and event dispatcher stay in the main thread. One asyncio
+loop in a second thread holds claims, work, sweeper and the long-lived clients. The heartbeat has a
+third thread with a connection of its own, so that a busy loop cannot lose its claims; it stops when
+the loop has stopped ticking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from prolight.adapters.redis_store import RedisStore
+from prolight.attempt import Attempt, Attempts
+from prolight.bootstrap import build_attempts, connect_artifacts, connect_store, connect_tools
+from prolight.cancel import cancel
+from prolight.errors import ProLightError, StoreError, StoreUnavailable
+from prolight.ports import Claim, Process
+from prolight.schemas import Stage
+from prolight.settings import Settings
+from prolight.sweeper import settle_overdue
+
+log = logging.getLogger(__name__)
+
+OUTAGE = timedelta(minutes=30)
+"""A worker waits so long for a store that went away before a write is given up."""
+SETTLE = timedelta(seconds=2)
+"""At a drain, calls without effects may end by themselves for so long; then they are released."""
+
+
+@dataclass(slots=True)
+class Working:
+    claim: Claim
+    attempt: Attempt
+    task: asyncio.Task[None]
+
+
+class Runtime:
+    """One per worker process. `slots` bound how many stages are worked on, and bells held, at once."""
+
+    def __init__(self) -> None:
+        self.settings = Settings.load()
+        self.slots = self.settings.slots
+        self.stages: tuple[Stage, ...] = ()
+        self.hostname = ""
+        self.process_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{os.getpid()}"
+        self.working: dict[str, Working] = {}
+        self._heard = self._answered = 0
+        self._starved = False
+        self._inbox: deque[Stage] = deque()
+        self._armed = self._gathering = False
+        self._draining = False
+        self._consumer: Any = None
+        self._keep: set[asyncio.Task[Any]] = set()
+        self._ticked = time.monotonic()
+        self._loop: asyncio.AbstractEventLoop
+        self._store: RedisStore
+        self._attempts: Attempts
+
+    # --- called by Celery's thread ---
+
+    def start(self, *, slots: int, stages: tuple[Stage, ...]) -> None:
+        """Returns when the store is connected and this process is known to it. Raises `StoreRefused`."""
+        self.slots, self.stages = slots, stages
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="prolight-loop", daemon=True).start()
+        self._on_loop(self._open()).result()
+        threading.Thread(target=self._beat, name="prolight-heartbeat", daemon=True).start()
+
+    def attach(self, consumer: Any) -> None:
+        """The consumer is connected (again)."""
+        self._consumer = consumer
+        self.hostname = consumer.hostname
+        consumer.task_consumer.channel.qos.can_consume = self.can_consume
+        dispatcher = consumer.event_dispatcher
+        if dispatcher:
+            dispatcher.buffer_limit = 10**9
+            dispatcher.on_send_buffered = self._gather
+
+    @property
+    def taken(self) -> int:
+        return self._heard - self._answered
+
+    @property
+    def free(self) -> int:
+        return self.slots - self.taken
+
+    def can_consume(self) -> bool:
+        if self.free > 0:
+            return not self._draining
+        self._starved = True
+        return self.free > 0  # a slot may have become free before the flag was up
+
+    def heard(self) -> None:
+        self._heard += 1
+
+    def ring(self, stage: Stage) -> None:
+        """A bell for `stage`: many in one turn of Celery's loop wake ours once."""
+        self._inbox.append(stage)
+        if not self._armed:
+            self._armed = True
+            self._loop.call_soon_threadsafe(self._answer_bells)
+
+    def cancel_run(self, run_id: str) -> None:
+        self._on_loop(self._cancel_run(run_id))
+
+    def drain(self) -> None:
+        """Stop claiming, let work end or hand it over. Returns when this process holds nothing."""
+        if not self._draining:
+            self._draining = True
+            self._on_loop(self._drain()).result()
+
+    def stop(self) -> None:
+        self.drain()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    # --- Celery's view ---
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Send a task event. The dispatcher is looked up now: a reconnect makes a new one."""
+        dispatcher = self._consumer.event_dispatcher if self._consumer else None
+        if dispatcher and dispatcher.enabled:
+            dispatcher.send(event, **fields)
+
+    def flush_events(self) -> None:
+        self._gathering = False
+        if self._consumer and self._consumer.event_dispatcher:
+            self._consumer.event_dispatcher.flush()
+
+    def _gather(self) -> None:
+        if not self._gathering:
+            self._gathering = True
+            hub = self._consumer.hub
+            self._loop.call_soon_threadsafe(self._loop.call_later, 0.1, hub.call_soon, self.flush_events)
+
+    def _free_slots(self, count: int) -> None:
+        self._answered += count
+        if self._starved and self._consumer:
+            self._starved = False
+            self._consumer.hub.call_soon(lambda: None)
+
+    # --- on the loop ---
+
+    def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(work)
+        self._keep.add(task)
+        task.add_done_callback(self._keep.discard)
+
+    async def _open(self) -> None:
+        self._store = connect_store(self.settings, patience=OUTAGE)
+        await self._store.open()
+        await self._store.identify_artifacts(connect_artifacts(self.settings).identity)
+        log.info("store: %s", (await self._store.durability()).says)
+        self._tools = connect_tools(self.settings)
+        self._attempts = build_attempts(self.settings, self._store, self._tools)
+        subscribed = self._loop.create_future()
+        self._background(self._listen(subscribed))
+        await subscribed
+        await self._store.heartbeat(self._process(), {})
+        self._background(self._sweep())
+        self._background(self._tick())
+
+    def _process(self) -> Process:
+        return Process(self.process_id, self.slots, self.stages, host=socket.gethostname(), pid=os.getpid())
+
+    def _answer_bells(self) -> None:
+        self._armed = False
+        bells: Counter[Stage] = Counter()
+        while self._inbox:
+            bells[self._inbox.popleft()] += 1
+        for stage, count in bells.items():
+            self._background(self._claim(stage, count))
+
+    async def _claim(self, stage: Stage, count: int) -> None:
+        claims: list[Claim] = []
+        try:
+            if not self._draining:
+                claims = await self._store.claim(stage, count, self.process_id)
+        except StoreError as error:
+            log.warning("no claim: %s", error)
+        finally:
+            self._free_slots(count - len(claims))
+        for claim in claims:
+            attempt = Attempt(self._attempts, claim)
+            task = self._loop.create_task(self._work(claim, attempt))
+            self.working[claim.run_id] = Working(claim, attempt, task)
+
+    async def _work(self, claim: Claim, attempt: Attempt) -> None:
+        from workers.strategy import Row
+
+        row = Row(claim)
+        try:
+            row.started()
+            row.ended(await attempt.make())
+        except StoreError as error:
+            log.error("run %s: given up: %s", claim.run_id, error)
+        finally:
+            self.working.pop(claim.run_id, None)
+            self._free_slots(1)
+
+    async def _listen(self, subscribed: asyncio.Future[None]) -> None:
+        """Whoever looks whether this process lives counts the subscribers of this channel."""
+        async with self._store.listen(f"prolight:process:{self.process_id}") as heard:
+            subscribed.set_result(None)
+            while True:
+                if run_id := await heard(timedelta(seconds=5)):
+                    self._interrupt(run_id)
+
+    def _interrupt(self, run_id: str) -> None:
+        if working := self.working.get(run_id):
+            working.task.cancel()
+
+    async def _cancel_run(self, run_id: str) -> None:
+        try:
+            await cancel(self._store, run_id, reason="revoked", deadlines=self.settings.deadlines)
+        except ProLightError as error:
+            log.warning("run %s: not cancelled: %s", run_id, error)
+
+    async def _sweep(self) -> None:
+        while True:
+            wait = self.settings.sweep_seconds * random.uniform(0.8, 1.2)
+            try:
+                swept = await self._store.sweep()
+                await settle_overdue(self._store, swept, self.settings.deadlines)
+                if swept.again is not None:
+                    wait = min(wait, swept.again.total_seconds() + 0.002)
+            except StoreError as error:
+                log.warning("sweep: %s", error)
+            await asyncio.sleep(wait)
+
+    async def _tick(self) -> None:
+        while True:
+            self._ticked = time.monotonic()
+            await asyncio.sleep(0.5)
+
+    async def _drain(self) -> None:
+        """Work without effects gets a moment to end, work with effects the whole grace; the rest is released."""
+        await self._settle(SETTLE)
+        for working in list(self.working.values()):
+            if working.attempt.interruptible:
+                working.task.cancel()
+        await self._settle(timedelta(seconds=self.settings.drain_seconds))
+        for working in list(self.working.values()):
+            working.task.cancel()
+        await self._settle(SETTLE)
+        try:
+            async with asyncio.timeout(SETTLE.total_seconds()):
+                await self._store.retire(self.process_id)
+        except (StoreUnavailable, TimeoutError):
+            log.warning("the store does not answer: what this process held is taken over after the lease")
+
+    async def _settle(self, within: timedelta) -> None:
+        if tasks := [working.task for working in self.working.values()]:
+            await asyncio.wait(tasks, timeout=within.total_seconds())
+
+    # --- the heartbeat's thread ---
+
+    def _beat(self) -> None:
+        asyncio.run(self._beat_forever())
+
+    async def _beat_forever(self) -> None:
+        store = connect_store(self.settings, patience=OUTAGE)
+        while not self._draining or self.working:
+            if time.monotonic() - self._ticked < self.settings.loop_stall_seconds:
+                held = {run_id: working.claim.snapshot.claim_id for run_id, working in list(self.working.items())}
+                try:
+                    lost = await store.heartbeat(self._process(), held)
+                except StoreError as error:
+                    log.warning("heartbeat: %s", error)
+                else:
+                    for run_id in lost:
+                        self._loop.call_soon_threadsafe(self._lost, run_id, held[run_id])
+            await asyncio.sleep(self.settings.heartbeat_seconds)
+
+    def _lost(self, run_id: str, claim_id: str) -> None:
+        working = self.working.get(run_id)
+        if working and working.claim.snapshot.claim_id == claim_id:
+            log.warning("run %s: its claim was taken by somebody else", run_id)
+            working.task.cancel()
+
+
+runtime = Runtime()
