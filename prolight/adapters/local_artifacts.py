@@ -185,7 +185,7 @@ def _open_folder(name: str, root: int) -> Iterator[int]:
 
 
 def _read_all(file: int) -> bytes:
-    with open(file, "rb", closefd=False) as stream:
+    with os.fdopen(file, "rb", closefd=False) as stream:
         return stream.read()
 
 
@@ -209,7 +209,7 @@ def _written(content: bytes, folder: int) -> Iterator[str]:
     """A synced file under a temporary name, which is gone afterwards."""
     name = f".{secrets.token_hex(8)}.tmp"
     try:
-        with open(os.open(name, _WRITE_NEW, FILE_MODE, dir_fd=folder), "wb") as file:
+        with os.fdopen(os.open(name, _WRITE_NEW, FILE_MODE, dir_fd=folder), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
