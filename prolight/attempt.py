@@ -39,6 +39,8 @@ class Attempt:
         self._writer = Writer(parts.store, claim)
         self._journal = Journal(self._writer, claim.journal, parts.retry)
         self._run_id = claim.run_id
+        self.ending = False
+        """The outcome is being committed: nothing is left to interrupt."""
 
     @property
     def interruptible(self) -> bool:
@@ -79,6 +81,7 @@ class Attempt:
 
     async def _finish(self, outcome: Outcome) -> Outcome | Lost:
         writer, deadlines = self._writer, self._parts.deadlines
+        self.ending = True
         try:
             await writer.finish(lambda run: conclude(outcome, run, now=writer.now(), deadlines=deadlines))
         except IllegalMove as illegal:

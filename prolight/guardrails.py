@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from prolight.determinism import canonical_json, fingerprint
@@ -24,7 +24,7 @@ _REFERENCE = re.compile(r"\$[a-z][a-z0-9_-]*")
 _ANY_PICTURE = "0" * 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     max_steps: int = 24
     banned_tools: frozenset[str] = frozenset()
@@ -32,7 +32,7 @@ class Policy:
     """Empty: every tool that is offered and not banned."""
     approve_above_usd: Decimal | None = None
 
-    @property
+    @cached_property
     def version(self) -> str:
         return fingerprint(
             [self.max_steps, sorted(self.banned_tools), sorted(self.allowed_tools), str(self.approve_above_usd)]

@@ -284,14 +284,17 @@ class Runtime:
                     log.warning("heartbeat: %s", error)
                 else:
                     for run_id in lost:
-                        self._loop.call_soon_threadsafe(self._lost, run_id, held[run_id])
+                        self._on_loop(self._lost(run_id, held[run_id]))
             await asyncio.sleep(self.settings.heartbeat_seconds)
 
-    def _lost(self, run_id: str, claim_id: str) -> None:
+    async def _lost(self, run_id: str, claim_id: str) -> None:
+        """The heartbeat says so; look again, since the stage may just have ended by our own commit."""
         working = self.working.get(run_id)
         if working and working.claim.snapshot.claim_id == claim_id:
-            log.warning("run %s: its claim was taken by somebody else", run_id)
-            working.task.cancel()
+            held = await self._store.read(run_id)
+            if held.claim_id != claim_id and self.working.get(run_id) is working and not working.attempt.ending:
+                log.warning("run %s: its claim was taken by somebody else", run_id)
+                working.task.cancel()
 
 
 runtime = Runtime()

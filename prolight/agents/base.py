@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -66,5 +67,6 @@ async def ask(
         raise PlanInvalid(f"the {request.role}'s answer is not usable: {refusal(error)}") from None
 
 
+@cache
 def json_schema(reply: type[BaseModel]) -> dict[str, Any]:
     return reply.model_json_schema()

@@ -16,6 +16,7 @@ from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
 from prolight.schemas import INPUT, Lock, Plan, RunContext, Stage
 from prolight.writer import Change, Changed
 
+PROLIGHT_VERSION = version("prolight")
 INSPECTOR = "inspect_image"
 """A tool of this name, of whichever server, measures the picture before anybody plans."""
 
@@ -76,7 +77,7 @@ class Planner:
             seed=int(fingerprint(run.run_id)[:8], 16),
             tool_pins={step.tool: tools[step.tool].pin for step in plan.steps if step.tool in tools},
             policy_version=self.policy.version,
-            prolight_version=version("prolight"),
+            prolight_version=PROLIGHT_VERSION,
         )
 
 
