@@ -1,0 +1,138 @@
+"""A brief as marks: each token belongs to exactly one phrase, and each phrase has its meaning from the vocabulary.
+
+Numbers with units come first, then the longest phrase of the vocabulary, then stop words; the rest is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from prolight.adapters.offline.quantities import quantity
+from prolight.adapters.offline.vocabulary import LONGEST_PHRASE, PHRASES, STOP_WORDS, Kind, Meaning, Value, scaled
+from prolight.adapters.offline.words import Token
+
+SCALABLE = frozenset({Kind.TINT, Kind.TEXTURE, Kind.STRENGTH, Kind.BRIGHTNESS})
+SIDES = frozenset({Kind.SIDE, Kind.DEPTH, Kind.AZIMUTH})
+HEIGHTS = frozenset({Kind.HEIGHT, Kind.ABOVE, Kind.RISE})
+FILLERS = frozenset({Kind.GLUE, Kind.THE})
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A phrase of the brief: tokens `first` to `last`, both included, and what it means.
+
+    `preset` are the attributes that come with the name of a light; `number` marks what was given in figures;
+    `of` is the light that stops are counted from.
+    """
+
+    kind: Kind
+    value: Value
+    first: int
+    last: int
+    preset: tuple[Meaning, ...] = ()
+    number: bool = False
+    of: str = ""
+
+    @property
+    def amount(self) -> float:
+        return float(self.value)
+
+
+def marks(tokens: Sequence[Token]) -> list[Mark]:
+    """All marks in the order of the text; together they cover every token."""
+    found: list[Mark] = []
+    at = 0
+    while at < len(tokens):
+        new, at = _read(tokens, at)
+        found += new
+    return _elevations(_adverbs(found))
+
+
+def _read(tokens: Sequence[Token], at: int) -> tuple[list[Mark], int]:
+    if measured := quantity(tokens, at):
+        meaning, end = measured
+        if meaning.kind in (Kind.STOPS, Kind.AMOUNT):
+            return _reference(tokens, at, meaning, end)
+        return [Mark(meaning.kind, meaning.value, at, end - 1, number=True)], end
+    for length in range(min(LONGEST_PHRASE, len(tokens) - at), 0, -1):
+        meanings = PHRASES.get(tuple(token.text for token in tokens[at : at + length]))
+        if meanings:
+            return list(_named(meanings, at, at + length - 1)), at + length
+    return [_single(tokens[at], at)], at + 1
+
+
+def _single(token: Token, at: int) -> Mark:
+    if token.kind == "hex":
+        return Mark(Kind.COLOUR, token.long_hex, at, at, number=True)
+    if token.kind in ("comma", "stop"):
+        return Mark(Kind(token.kind), token.text, at, at)
+    if token.text.endswith("n't"):
+        return Mark(Kind.NOT, "", at, at)
+    return Mark(Kind.GLUE if token.text in STOP_WORDS else Kind.UNKNOWN, token.text, at, at)
+
+
+def _named(meanings: Sequence[Meaning], first: int, last: int) -> Iterator[Mark]:
+    """One mark a meaning; what follows the name of a light is that light's preset."""
+    light: Mark | None = None
+    for meaning in meanings:
+        if light and meaning.kind is not Kind.LIGHT:
+            light = replace(light, preset=(*light.preset, meaning))
+            continue
+        if light:
+            yield light
+        mark = Mark(meaning.kind, meaning.value, first, last)
+        light = mark if meaning.kind is Kind.LIGHT else None
+        if not light:
+            yield mark
+    if light:
+        yield light
+
+
+def _reference(tokens: Sequence[Token], at: int, meaning: Meaning, end: int) -> tuple[list[Mark], int]:
+    """`… (than) (the) key`: the light that the stops are counted from is no new light."""
+    behind = end
+    for word in ("than", "the"):
+        behind += behind < len(tokens) and tokens[behind].text == word
+    text = tokens[behind].text if behind < len(tokens) else ""
+    if meaning.kind is Kind.AMOUNT or text not in ("key", "fill", "rim"):
+        return [Mark(meaning.kind, meaning.value, at, end - 1, number=True)], end
+    with_light = behind + 1 < len(tokens) and tokens[behind + 1].text == "light"
+    return [Mark(meaning.kind, meaning.value, at, behind + with_light, number=True, of=text)], behind + with_light + 1
+
+
+def _adverbs(found: list[Mark]) -> list[Mark]:
+    """`slightly warm` is one mark; an adverb without its adjective is not understood."""
+    made: list[Mark] = []
+    for mark in found:
+        before = made[-1] if made else None
+        if before and before.kind is Kind.ADVERB and mark.kind in SCALABLE:
+            made[-1] = replace(mark, value=scaled(mark.kind, mark.amount, before.amount), first=before.first)
+        else:
+            made.append(mark)
+    return [replace(mark, kind=Kind.UNKNOWN) if mark.kind is Kind.ADVERB else mark for mark in made]
+
+
+def _elevations(found: list[Mark]) -> list[Mark]:
+    """Degrees next to a word of height are elevation (the word before has the first claim), all others angles."""
+    made = list(found)
+    solid = [at for at, mark in enumerate(found) if mark.kind not in FILLERS]
+    taken: set[int] = set()
+    for place, at in enumerate(solid):
+        if found[at].kind is not Kind.DEGREES:
+            continue
+        around = [solid[place + step] for step in (-1, 1) if 0 <= place + step < len(solid)]
+        owner = next((near for near in around if near not in taken and found[near].kind in SIDES | HEIGHTS), None)
+        if owner is None or found[owner].kind in SIDES:
+            made[at] = replace(found[at], kind=Kind.ANGLE)
+        else:
+            made[at] = _elevation(found[at], found[owner])
+            made[owner] = replace(found[owner], kind=Kind.GLUE)
+        taken |= {owner} if owner is not None else set()
+    return made
+
+
+def _elevation(degrees: Mark, word: Mark) -> Mark:
+    below = word.kind is Kind.ABOVE and word.amount < 0
+    first, last = min(degrees.first, word.first), max(degrees.last, word.last)
+    return replace(degrees, kind=Kind.HEIGHT, value=-degrees.amount if below else degrees.value, first=first, last=last)

@@ -1,0 +1,144 @@
+"""Numbers with their units: stops, degrees, kelvin, pixels, ratios, and numbers behind the name of what they set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prolight.adapters.offline.vocabulary import Kind, Meaning, stops_of_ratio
+from prolight.adapters.offline.words import Token
+
+COUNTS = {"a": 1.0, "an": 1.0, "one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "half": 0.5, "quarter": 0.25}
+PARTS = {"half": 0.5, "third": 1 / 3, "thirds": 1 / 3, "quarter": 0.25, "quarters": 0.25}
+UNITS = {
+    "k": Kind.KELVIN,
+    "kelvin": Kind.KELVIN,
+    "°": Kind.DEGREES,
+    "deg": Kind.DEGREES,
+    "degree": Kind.DEGREES,
+    "degrees": Kind.DEGREES,
+    "px": Kind.PIXELS,
+    "pixel": Kind.PIXELS,
+    "pixels": Kind.PIXELS,
+}
+NAMES: dict[tuple[str, ...], Kind] = {
+    ("azimuth",): Kind.AZIMUTH,
+    ("elevation",): Kind.HEIGHT,
+    ("softness",): Kind.SOFTNESS,
+    ("kelvin",): Kind.KELVIN,
+    ("colour", "temperature"): Kind.KELVIN,
+    ("color", "temperature"): Kind.KELVIN,
+    ("ev",): Kind.EV,
+    ("quality",): Kind.QUALITY,
+    ("long", "side"): Kind.PIXELS,
+    ("longest", "side"): Kind.PIXELS,
+    ("long", "edge"): Kind.PIXELS,
+    ("longest", "edge"): Kind.PIXELS,
+}
+BETWEEN = frozenset({"of", "at", "to", "is", "the", "than", "by", "with"})
+OF_A = frozenset({"of", "a", "an", "full"})
+MOST_BETWEEN = 3
+RELATIONS = {
+    **dict.fromkeys(("over", "above", "more", "up", "brighter", "stronger", "hotter", "plus", "overexposed"), 1),
+    **dict.fromkeys(("under", "below", "less", "down", "darker", "weaker", "lower", "minus", "underexposed"), -1),
+}
+LOWEST_KELVIN_SAID = 1000
+"""Below this, `4k` is a size of screen and not a colour of light."""
+ASPECT_WORDS = frozenset({"crop", "aspect", "format"})
+
+Found = tuple[Meaning, int]
+"""What was found, and the index of the first token after it."""
+
+
+def quantity(tokens: Sequence[Token], at: int) -> Found | None:
+    """The number with its unit or name that begins at token `at`, if there is one."""
+    return _stops(tokens, at) or _ratio(tokens, at) or _named(tokens, at) or _measured(tokens, at)
+
+
+def _text(tokens: Sequence[Token], at: int) -> str:
+    return tokens[at].text if at < len(tokens) else ""
+
+
+def _skip(tokens: Sequence[Token], at: int, words: frozenset[str] = BETWEEN) -> int:
+    """Past at most `MOST_BETWEEN` such words: a bound, so that no text makes this quadratic."""
+    for _ in range(MOST_BETWEEN):
+        at += _text(tokens, at) in words
+    return at
+
+
+def _stops(tokens: Sequence[Token], at: int) -> Found | None:
+    """`half a stop under`, `up by 1/3 stop`, `+0.7 EV`; without a direction it is an `AMOUNT`."""
+    relation = RELATIONS.get(_text(tokens, at), 0)
+    counted = _count(tokens, _skip(tokens, at + 1) if relation else at)
+    if counted is None:
+        return None
+    amount, signed, end = counted
+    absolute = _text(tokens, end - 1) == "ev" and not (at and tokens[at - 1].text == "by")
+    if signed or (absolute and not relation and _text(tokens, end) not in RELATIONS):
+        return Meaning(Kind.EV, round(amount, 2)), end
+    if not relation:
+        relation = RELATIONS.get(_text(tokens, end), 0)
+        end += bool(relation)
+    return Meaning(Kind.STOPS if relation else Kind.AMOUNT, round(amount * (relation or 1), 2)), end
+
+
+def _count(tokens: Sequence[Token], at: int) -> tuple[float, bool, int] | None:
+    """How many stops, whether a sign was written, and the index behind the unit."""
+    if at >= len(tokens):
+        return None
+    number = tokens[at].number
+    amount = COUNTS.get(tokens[at].text) if number is None else number
+    if amount is None:
+        return None
+    more, end = _and_a_half(tokens, at + 1)
+    amount += more
+    if _text(tokens, end) in PARTS and _text(tokens, at) not in PARTS:
+        amount, end = amount * PARTS[_text(tokens, end)], end + 1
+    end = _skip(tokens, end, OF_A)
+    if _text(tokens, end) not in ("stop", "stops", "ev"):
+        return None
+    more, end = _and_a_half(tokens, end + 1)
+    return amount + more, tokens[at].signed, end
+
+
+def _and_a_half(tokens: Sequence[Token], at: int) -> tuple[float, int]:
+    if _text(tokens, at) == "and" and _text(tokens, at + 1) in ("a", "one") and _text(tokens, at + 2) in PARTS:
+        return PARTS[_text(tokens, at + 2)], at + 3
+    return 0.0, at
+
+
+def _ratio(tokens: Sequence[Token], at: int) -> Found | None:
+    """Key to fill, `N:1`. Other ratios are shapes of a picture."""
+    if tokens[at].kind != "ratio" or _text(tokens, at + 1) in ASPECT_WORDS:
+        return None
+    key, _, fill = tokens[at].text.partition(":")
+    if float(fill) != 1 or float(key) <= 1:
+        return None
+    return Meaning(Kind.RATIO, stops_of_ratio(float(key))), at + 1
+
+
+def _named(tokens: Sequence[Token], at: int) -> Found | None:
+    for length in (2, 1):
+        kind = NAMES.get(tuple(token.text for token in tokens[at : at + length]))
+        if kind is None:
+            continue
+        value_at = _skip(tokens, at + length)
+        number = tokens[value_at].number if value_at < len(tokens) else None
+        if number is not None:
+            unit = UNITS.get(_text(tokens, value_at + 1)) or (_text(tokens, value_at + 1) == "%")
+            return Meaning(kind, number), value_at + 1 + bool(unit)
+    return None
+
+
+def _measured(tokens: Sequence[Token], at: int) -> Found | None:
+    number = tokens[at].number
+    if number is None:
+        return None
+    unit = _text(tokens, at + 1)
+    kind, end = UNITS.get(unit), at + 2
+    if kind is Kind.KELVIN and number < LOWEST_KELVIN_SAID:
+        return None
+    if kind is Kind.DEGREES and tokens[at].signed:
+        return Meaning(Kind.AZIMUTH, number), end
+    if kind is None and _text(tokens, end - (unit != "%")) == "quality":
+        return Meaning(Kind.QUALITY, number), end + (unit == "%")
+    return (Meaning(kind, number), end) if kind else None

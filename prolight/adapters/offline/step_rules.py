@@ -1,0 +1,53 @@
+"""The Critic's rules on the steps: their order, and whether each does something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prolight.adapters.offline import fixes
+from prolight.adapters.offline.case import Case
+from prolight.adapters.offline.planner import BACKGROUND, EXPORT, RELIGHT
+from prolight.adapters.offline.remarks import advice, blocking
+from prolight.schemas import Finding, Step
+
+
+def background_after_light(case: Case) -> Iterator[Finding]:
+    """Light that comes after the background would fall on the new background, too."""
+    order = [step.id for step in case.plan.steps]
+    relights = case.steps(RELIGHT)
+    for step in case.steps(BACKGROUND)[:1] if relights else ():
+        last = relights[-1].id
+        if order.index(step.id) < order.index(last):
+            message = f"{step.id} sets the background before {last} lights the picture: light first"
+            yield blocking("order.background-after-light", message, step.id, fixes.move_after(last))
+
+
+def export_last(case: Case) -> Iterator[Finding]:
+    steps, exports = case.plan.steps, case.steps(EXPORT)
+    if steps and not exports and EXPORT in case.tools:
+        yield advice("order.export-missing", "no step exports the picture: the result is the last step's own format")
+    for export in exports[:1]:
+        later = steps[steps.index(export) + 1 :]
+        if not all(step.tool == EXPORT for step in later):
+            fix = fixes.DROP_STEP if steps[-1].tool == EXPORT else fixes.TO_THE_END
+            message = f"{export.id} exports before {later[-1].id}: an export is the last thing done to a picture"
+            yield blocking("order.export-last", message, export.id, fix)
+
+
+def without_effect(case: Case) -> Iterator[Finding]:
+    for at, step in enumerate(case.plan.steps):
+        if reason := _idle(step, case.plan.steps[at + 1 :]):
+            yield blocking(f"effect.{step.id}", f"{step.id} has no effect: {reason}", step.id, fixes.DROP_STEP)
+
+
+def _idle(step: Step, later: tuple[Step, ...]) -> str:
+    params = step.params
+    if step.tool == RELIGHT and not any(params.get(name) for name in ("key", "fill", "rim", "exposure_ev")):
+        return "it names no light and no exposure"
+    if step.tool == BACKGROUND and any(other.tool == BACKGROUND for other in later):
+        return "a later step sets the background again"
+    if step.tool == EXPORT and any(other.tool == EXPORT and other.params == params for other in later):
+        return "a later step exports the same"
+    if step.tool != EXPORT and later and not any(step.id in other.references for other in later):
+        return "no later step takes its picture"
+    return ""
