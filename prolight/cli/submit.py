@@ -1,0 +1,112 @@
+"""`prolight submit`: a picture and a brief become a run."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prolight.cli.output import ExitCode, Json, console, detaching, record, say, wait_for
+from prolight.cli.rendering import ending, event_line, summary
+from prolight.cli.watch import exit_code, follow
+from prolight.errors import InvalidInput
+from prolight.schemas import MAX_BRIEF_CHARS
+
+if TYPE_CHECKING:
+    from prolight.client import AsyncClient
+
+
+def submit(
+    picture: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A JPEG, PNG or WebP.")],
+    brief: Annotated[str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until the run ends or waits for a person.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
+    ] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key makes the same run, once.")] = None,
+    run_id: Annotated[str | None, typer.Option(help="An id of your own: letters, digits, `.`, `_`, `-`.")] = None,
+    meta: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run. Repeatable.")] = None,
+    as_json: Json = False,
+) -> ExitCode:
+    """Hand in a picture and a brief; prints the run's id."""
+    if timeout is not None and not wait:
+        raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
+    request = {"run_id": run_id, "idempotency_key": idempotency_key, "metadata": metadata(meta or [])}
+    limit = timedelta(seconds=timeout) if timeout is not None else None
+    return wait_for(_submit(picture, _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
+
+
+def metadata(pairs: list[str]) -> dict[str, str]:
+    """`["sku=123"]` as a mapping. Raises `InvalidInput` for a pair without key or `=`, or a key given twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise InvalidInput(f"{pair!r} is not KEY=VALUE", field="--meta")
+        if key in found:
+            raise InvalidInput(f"{key!r} is given twice", field="--meta")
+        found[key] = value
+    return found
+
+
+def _brief(brief: str) -> str:
+    if brief != "-":
+        return brief
+    try:
+        return sys.stdin.read(MAX_BRIEF_CHARS + 1)
+    except UnicodeDecodeError:
+        raise InvalidInput("stdin is not UTF-8 text", field="brief") from None
+
+
+async def _submit(
+    picture: Path, brief: str, request: dict[str, Any], *, wait: bool, limit: timedelta | None, as_json: bool
+) -> ExitCode:
+    from prolight.client import AsyncClient
+
+    async with AsyncClient() as client:
+        content = _read(picture, client.settings.max_upload_bytes)
+        run_id = await client.submit(content, brief, **request)
+        if as_json:
+            record({"run_id": run_id, "state": (await client.get(run_id)).run.state})
+        else:
+            console().print(run_id)
+        return await _to_its_end(client, run_id, limit, as_json=as_json) if wait else ExitCode.OK
+
+
+def _read(picture: Path, limit: int) -> bytes:
+    """The file, or one byte more than the limit of it: enough for the door to refuse it."""
+    with picture.open("rb") as file:
+        return file.read(limit + 1)
+
+
+async def _to_its_end(client: AsyncClient, run_id: str, limit: timedelta | None, *, as_json: bool) -> ExitCode:
+    in_time = await _progress(client, run_id, limit)
+    snapshot = await client.get(run_id)
+    if as_json:
+        record(summary(snapshot))
+    else:
+        console().print(ending(snapshot))
+    if in_time:
+        return exit_code(snapshot.run.state)
+    say(f"time is up; run {run_id} goes on: `prolight watch {run_id}`")
+    return ExitCode.STOPPED
+
+
+async def _progress(client: AsyncClient, run_id: str, limit: timedelta | None) -> bool:
+    """Show the run's events on stderr until it ends or parks. Answers whether it did within `limit`."""
+    terminal = console(stderr=True)
+    seconds = limit.total_seconds() if limit is not None else None
+    with detaching(run_id), terminal.status(run_id):
+        try:
+            async with asyncio.timeout(seconds), aclosing(follow(client, run_id)) as events:
+                async for event in events:
+                    terminal.print(event_line(event))
+        except TimeoutError:
+            return False
+    return True
