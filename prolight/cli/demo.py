@@ -81,7 +81,7 @@ def _tell(shown: Shown, told: Mapping[str, Any]) -> None:
     console().print("\n".join([told["before"], *told["outputs"], told["report"]]))
     if shown.repeated is not None:
         took = f"{told['takeover_seconds']} s" if told["takeover_seconds"] is not None else "never"
-        say(f"killed and taken over: {took}; calls that the tools had finished and got again: {shown.repeated}")
+        say(f"killed and taken over: {took}; finished calls that were sent again: {shown.repeated}")
     say(f"{told['seconds']} s in all; everything that was started has stopped. Next: `prolight up`")
 
 
@@ -98,7 +98,7 @@ async def _perform(home: Path, content: bytes, brief: str, *, kill: bool) -> Sho
             events,
             await _pictures(client, snapshot),
             takeover_seconds=takeover.seconds if takeover else None,
-            repeated=repeated(await _calls(client.settings)) if takeover else None,
+            repeated=repeated(await _calls(client.settings), takeover.finished) if takeover else None,
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ class Takeover:
     client: AsyncClient
     workers: frozenset[int]
     """The pids that may be killed: those that this demo started."""
+    finished: frozenset[str] = frozenset()
+    """The keys of the calls that were done when the worker died."""
     killed_at: float | None = None
     epoch: int = 0
     seconds: float | None = None
@@ -48,6 +52,7 @@ class Takeover:
             )
         os.kill(pid, signal.SIGKILL)
         self.killed_at, self.epoch = time.monotonic(), snapshot.epoch
+        self.finished = done(await self.client.store.journal(event.run_id))
         say(f"     kill -9 {pid}: the worker that held the run is gone")
 
 
@@ -62,12 +67,12 @@ def pid_of(owner: str) -> int | None:
     return int(tail) if tail.isdecimal() else None
 
 
-def repeated(calls: Iterable[Mapping[str, Any]]) -> int:
-    """How many calls the tool server got again after it had finished them, by their keys."""
-    finished: set[str] = set()
-    again = 0
-    for call in calls:
-        again += call["key"] in finished
-        if call["key"] and call["status"] == "finished":
-            finished.add(call["key"])
-    return again
+def done(journal: Mapping[str, str]) -> frozenset[str]:
+    """The keys of the finished calls of a run."""
+    return frozenset(key for key, entry in journal.items() if json.loads(entry)["status"] == "done")
+
+
+def repeated(calls: Iterable[Mapping[str, Any]], finished: Set[str]) -> int:
+    """How many of the finished calls the tool server got once more, by its own count."""
+    received = Counter(call["key"] for call in calls)
+    return sum(received[key] - 1 for key in finished if received[key] > 1)

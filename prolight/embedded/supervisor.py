@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
@@ -18,6 +18,7 @@ RESTARTS = RetryPolicy(max_tries=5, base=timedelta(seconds=0.5), cap=timedelta(s
 """A part that ends so often in a row is given up; the waits between are the full back-off, without jitter."""
 SETTLED_AFTER = timedelta(seconds=30)
 """A part that was ready for so long starts a new row."""
+CANCEL_AGAIN_AFTER = timedelta(milliseconds=100)
 
 
 class Supervisor:
@@ -91,10 +92,17 @@ class Supervisor:
 
     async def _stop(self) -> None:
         self.stopping = True
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await _cancel(self._keepers)
         latest_first = sorted(self._children, key=lambda child: -child.part.tier)
         for _, tier in groupby(latest_first, key=lambda child: child.part.tier):
             await asyncio.gather(*(child.stop(self._hurried) for child in tier))
         self._watch.close()
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Until each has ended: before Python 3.12 `asyncio.wait_for` may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER.total_seconds())

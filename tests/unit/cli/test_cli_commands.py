@@ -110,13 +110,9 @@ def call(key: str | None, status: str) -> dict[str, object]:
     return {"key": key, "tool": "relight", "status": status, "seconds": 0.1}
 
 
-def test_a_call_counts_as_repeated_only_after_it_was_finished_under_the_same_key() -> None:
-    assert repeated([call("a", "cancelled"), call("a", "finished"), call("b", "finished")]) == 0
-    assert repeated([call("a", "finished"), call("a", "received"), call("a", "finished")]) == 2
-
-
-def test_calls_without_a_key_are_never_counted_as_repeated() -> None:
-    assert repeated([call(None, "finished"), call(None, "finished"), call("", "finished"), call("", "finished")]) == 0
+def test_a_call_counts_as_repeated_only_when_it_was_done_and_came_again() -> None:
+    assert repeated([call("a", "finished"), call("b", "cancelled"), call("b", "finished")], {"a"}) == 0
+    assert repeated([call("a", "finished"), call("a", "received"), call("a", "finished")], {"a", "b"}) == 2
 
 
 @pytest.mark.parametrize(("owner", "pid"), [("host-name-1a2b-4711", 4711), ("", None), ("host-abc", None)])

@@ -1,0 +1,326 @@
+"""The four tools as an MCP client sees them, in-process, over a real picture folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from mcp import Client, MCPError
+from mcp_types import CallToolResult, RequestParamsMeta
+
+from prolight.adapters.local_artifacts import LocalArtifacts
+from prolight.studio.calls import KEY_META, MAX_CALLS_KEPT, Call, CallLog
+from prolight.studio.codec import decode
+from prolight.studio.mask import find_subject
+from prolight.studio.server import TOOL_ERROR, build_server
+from prolight.studio.studio import Studio
+
+from .pictures import CAT, HELMET, VASE, as_file, flat, noise, photo
+
+KEY = {"azimuth_deg": -45, "elevation_deg": 30, "ev": 0}
+MISSING = "0" * 64
+
+
+def about(key: str | None) -> RequestParamsMeta | None:
+    return cast("RequestParamsMeta", {KEY_META: key}) if key else None
+
+
+class Bench:
+    """A studio, its server, and a new client for every call."""
+
+    def __init__(self, root: Path) -> None:
+        self.store, self.calls = LocalArtifacts(root), CallLog()
+        self.studio = Studio(self.store)
+        self.server = build_server(self.studio, self.calls)
+
+    async def put(self, content: bytes, media_type: str = "image/png") -> str:
+        return (await self.store.put(content, media_type=media_type)).id
+
+    async def photo(self, name: str, side: int = 500) -> str:
+        return await self.put(as_file(photo(name, side)))
+
+    async def answer(self, tool: str, arguments: dict[str, Any], key: str | None = None) -> CallToolResult:
+        async with Client(self.server) as client:
+            return await client.call_tool(tool, arguments, meta=about(key))
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await self.answer(tool, arguments)
+        assert not result.is_error, result.content
+        assert isinstance(result.structured_content, dict)
+        return result.structured_content
+
+    async def refusal(self, tool: str, **arguments: Any) -> str:
+        """What a call with bad arguments is told."""
+        result = await self.answer(tool, arguments)
+        assert result.is_error
+        return " ".join(block.text for block in result.content if block.type == "text")
+
+    async def failure(self, tool: str, **arguments: Any) -> MCPError:
+        async with Client(self.server) as client:
+            with pytest.raises(MCPError) as caught:
+                await client.call_tool(tool, arguments)
+        return caught.value
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.studio.close()
+
+
+async def test_the_four_tools_say_what_they_take_what_they_give_and_that_they_are_harmless(bench: Bench) -> None:
+    async with Client(bench.server) as client:
+        listed = await client.list_tools()
+    tools = {tool.name: tool for tool in listed.tools}
+    assert list(tools) == ["inspect_image", "relight", "replace_background", "export"]
+    for tool in tools.values():
+        assert tool.annotations and tool.annotations.read_only_hint and tool.annotations.idempotent_hint
+        assert tool.input_schema["additionalProperties"] is False and "picture" in tool.input_schema["required"]
+        assert tool.output_schema and tool.description
+
+
+async def test_a_relit_picture_is_a_new_artifact_of_the_same_size(bench: Bench) -> None:
+    picture = await bench.photo(HELMET)
+    made = await bench.call("relight", picture=picture, key=KEY)
+    artifact = await bench.store.find(made["artifact"]["id"])
+    assert artifact is not None and artifact.model_dump() == made["artifact"]
+    assert (artifact.width, artifact.height, artifact.media_type) == (487, 500, "image/png")
+    assert artifact.id != picture
+    assert made["mask_trusted"] is True and made["mask_confidence"] > 0.5 and made["warnings"] == []
+
+
+async def test_a_plan_of_relight_background_export_ends_in_a_white_backed_file(bench: Bench) -> None:
+    picture = await bench.photo(HELMET)
+    lit = await bench.call("relight", picture=picture, key=KEY, rim={**KEY, "azimuth_deg": 150, "kelvin": 9000})
+    cut = await bench.call("replace_background", picture=lit["artifact"]["id"], color="#ffffff", mask_of=picture)
+    done = await bench.call("export", picture=cut["artifact"]["id"], format="jpeg", long_side_px=400, quality=95)
+    assert done["artifact"]["media_type"] == "image/jpeg" and done["artifact"]["height"] == 400
+    assert done["mask_confidence"] is None and done["mask_trusted"] is None
+    codes = decode(await bench.store.get(done["artifact"]["id"]))
+    assert (codes[:10, :10] == 255).all() and codes[180, 200].max() < 240
+
+
+async def test_the_same_call_gives_the_same_picture_on_a_studio_that_knows_nothing_yet(
+    bench: Bench, tmp_path: Path
+) -> None:
+    picture = await bench.photo(VASE)
+    first = await bench.call("relight", picture=picture, key=KEY)
+    again = await bench.call("relight", picture=picture, key=KEY)
+    other = Bench(tmp_path)
+    fresh = await other.call("relight", picture=picture, key=KEY)
+    other.studio.close()
+    assert first == again == fresh
+
+
+async def test_the_mask_of_the_original_serves_a_picture_whose_own_subject_is_lost(bench: Bench) -> None:
+    picture = await bench.photo(VASE)
+    dark = await bench.call("relight", picture=picture, exposure_ev=-4)
+    own = find_subject(decode(await bench.store.get(dark["artifact"]["id"])))
+    borrowed = await bench.call("replace_background", picture=dark["artifact"]["id"], color="#00ff00", mask_of=picture)
+    assert borrowed["mask_trusted"] and not own.trusted
+
+
+async def test_an_untrusted_mask_is_said_and_the_rim_left_out(bench: Bench) -> None:
+    picture = await bench.photo(CAT)
+    with_rim = await bench.call("relight", picture=picture, key=KEY, rim=KEY)
+    without = await bench.call("relight", picture=picture, key=KEY)
+    assert with_rim["mask_trusted"] is False and with_rim["artifact"] == without["artifact"]
+    assert "widely feathered mask and the rim light was left out" in with_rim["warnings"][0]
+    assert "rim" not in without["warnings"][0]
+    cut = await bench.call("replace_background", picture=picture, color="#ffffff")
+    assert "needs a person's eye" in cut["warnings"][0]
+
+
+async def test_without_a_subject_the_whole_frame_is_lit_and_the_background_refused(bench: Bench) -> None:
+    picture = await bench.put(as_file(noise()))
+    made = await bench.call("relight", picture=picture, key=KEY)
+    assert made["warnings"][0].startswith("The whole frame was lit. Not trusted")
+    error = await bench.failure("replace_background", picture=picture, color="#ffffff")
+    assert error.code == TOOL_ERROR
+    assert error.error.data == {"code": "unsupported", "retryable": False}
+    assert "no subject to cut out" in str(error)
+
+
+async def test_exposure_alone_needs_no_mask_warning(bench: Bench) -> None:
+    picture = await bench.put(as_file(noise()))
+    made = await bench.call("relight", picture=picture, exposure_ev=1)
+    assert made["warnings"] == []
+
+
+async def test_an_inspection_measures_the_key_that_was_set(bench: Bench) -> None:
+    picture = await bench.photo(VASE)
+    sides = []
+    for azimuth in (-60, 60):
+        lit = await bench.call("relight", picture=picture, key={**KEY, "azimuth_deg": azimuth})
+        sides.append((await bench.call("inspect_image", picture=lit["artifact"]["id"]))["left_right_ev"])
+    assert sides[0] > 0.3 > -0.3 > sides[1]
+    before = await bench.call("inspect_image", picture=picture)
+    assert len(before["histogram"]) == 32 and before["mask_reason"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "named"),
+    [
+        ("inspect_image", {"picture": "../etc/passwd"}, "picture"),
+        ("inspect_image", {"picture": "A" * 64}, "picture"),
+        ("inspect_image", {}, "picture"),
+        ("inspect_image", {"picture": MISSING, "url": "http://example.org"}, "url"),
+        ("relight", {"picture": MISSING, "key": {**KEY, "ev": 4.01}}, "key.ev"),
+        ("relight", {"picture": MISSING, "key": {**KEY, "ev": float("nan")}}, "key.ev"),
+        ("relight", {"picture": MISSING, "fill": {**KEY, "kelvin": 1699}}, "fill.kelvin"),
+        ("relight", {"picture": MISSING, "rim": {**KEY, "softness": 1.1}}, "rim.softness"),
+        ("relight", {"picture": MISSING, "key": {**KEY, "azimuth_deg": -181}}, "key.azimuth_deg"),
+        ("relight", {"picture": MISSING, "key": {**KEY, "elevation_deg": 91}}, "key.elevation_deg"),
+        ("relight", {"picture": MISSING, "key": {**KEY, "colour": "red"}}, "key.colour"),
+        ("relight", {"picture": MISSING, "key": {"ev": 0}}, "key.azimuth_deg"),
+        ("relight", {"picture": MISSING, "exposure_ev": -5}, "exposure_ev"),
+        ("relight", {"picture": MISSING, "mask_of": "short"}, "mask_of"),
+        ("relight", {"picture": MISSING, "ambient": 1}, "ambient"),
+        ("replace_background", {"picture": MISSING}, "color"),
+        ("replace_background", {"picture": MISSING, "color": "white"}, "color"),
+        ("replace_background", {"picture": MISSING, "color": "#fffffg"}, "color"),
+        ("replace_background", {"picture": MISSING, "color": "#ffffff\n"}, "color"),
+        ("export", {"picture": MISSING, "format": "gif"}, "format"),
+        ("export", {"picture": MISSING, "format": "png", "long_side_px": 15}, "long_side_px"),
+        ("export", {"picture": MISSING, "format": "png", "long_side_px": 10_001}, "long_side_px"),
+        ("export", {"picture": MISSING, "format": "jpeg", "quality": 0}, "quality"),
+        ("export", {"picture": MISSING, "format": "jpeg", "quality": 101}, "quality"),
+    ],
+)
+async def test_a_bad_argument_is_refused_by_name(
+    bench: Bench, tool: str, arguments: dict[str, Any], named: str
+) -> None:
+    refusal = await bench.refusal(tool, **arguments)
+    assert named in refusal.splitlines()
+    assert bench.calls.records()[-1]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("inspect_image", {}),
+        ("relight", {"key": KEY}),
+        ("replace_background", {"color": "#ffffff"}),
+        ("export", {"format": "png"}),
+    ],
+)
+async def test_a_picture_that_is_not_there_is_a_typed_error(bench: Bench, tool: str, arguments: dict[str, Any]) -> None:
+    error = await bench.failure(tool, picture=MISSING, **arguments)
+    assert error.code == TOOL_ERROR and error.error.data == {"code": "asset_not_found", "retryable": False}
+
+
+async def test_a_mask_of_another_size_is_a_typed_error(bench: Bench) -> None:
+    picture, other = await bench.put(as_file(flat(9))), await bench.put(as_file(flat(9, 65)))
+    error = await bench.failure("relight", picture=picture, key=KEY, mask_of=other)
+    assert error.error.data == {"code": "size_mismatch", "retryable": False}
+    assert "65 x 65" in str(error) and "64 x 64" in str(error)
+
+
+async def test_a_picture_that_cannot_be_read_is_a_typed_error(bench: Bench) -> None:
+    whole = as_file(photo(VASE, 200))
+    picture = await bench.put(whole[: len(whole) // 2])
+    error = await bench.failure("inspect_image", picture=picture)
+    assert error.error.data == {"code": "picture_refused", "retryable": False}
+
+
+async def test_too_much_enlargement_is_a_typed_error_that_names_the_limit(bench: Bench) -> None:
+    picture = await bench.put(as_file(flat(9)))
+    error = await bench.failure("export", picture=picture, format="png", long_side_px=129)
+    assert error.error.data == {"code": "unsupported", "retryable": False}
+    assert "ask for 128 or less" in str(error)
+
+
+async def test_the_log_keeps_key_tool_and_end_of_each_call(bench: Bench) -> None:
+    picture = await bench.put(as_file(flat(9)))
+    await bench.answer("inspect_image", {"picture": picture}, key="run-1:0")
+    await bench.failure("inspect_image", picture=MISSING)
+    async with Client(bench.server) as client:
+        resource = (await client.read_resource("studio://calls")).contents[0]
+    records = json.loads(resource.text)  # type: ignore[union-attr]
+    assert [(record["key"], record["tool"], record["status"]) for record in records] == [
+        ("run-1:0", "inspect_image", "finished"),
+        (None, "inspect_image", "failed"),
+    ]
+    assert all(record["seconds"] >= 0 for record in records)
+
+
+async def test_the_log_is_bounded() -> None:
+    log = CallLog()
+    for number in range(MAX_CALLS_KEPT + 5):
+        log.add(Call(str(number), "export"))
+    assert len(log.records()) == MAX_CALLS_KEPT and log.records()[0]["key"] == "5"
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_no_more_calls_work_on_pixels_than_there_are_slots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
+    store = LocalArtifacts(tmp_path)
+    pictures = [(await store.put(as_file(noise(160, seed)), media_type="image/png")).id for seed in range(6)]
+    lock, working, peak = threading.Lock(), 0, 0
+
+    def counted(pixels: Any) -> Any:
+        nonlocal working, peak
+        with lock:
+            working += 1
+            peak = max(peak, working)
+        subject = find_subject(pixels)
+        with lock:
+            working -= 1
+        return subject
+
+    monkeypatch.setattr("prolight.studio.studio.find_subject", counted)
+    studio = Studio(store, slots=slots)
+    measured = await asyncio.gather(*map(studio.inspect, pictures))
+    studio.close()
+    assert len(measured) == 6 and peak == slots
+
+
+async def test_what_waits_in_line_never_starts_once_its_caller_went_away(tmp_path: Path) -> None:
+    store = LocalArtifacts(tmp_path)
+    busy, waiting = [
+        (await store.put(as_file(pixels), media_type="image/png")).id for pixels in (photo(CAT), flat(200, 16))
+    ]
+    studio = Studio(store, slots=1)
+    first = asyncio.create_task(studio.inspect(busy))
+    second = asyncio.create_task(studio.inspect(waiting))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert (await first).width == 1000
+    studio.close()
+
+
+async def test_a_mask_is_found_once_and_then_remembered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = await bench.photo(VASE, 300)
+    searches: list[tuple[int, ...]] = []
+
+    def counted(pixels: Any) -> Any:
+        searches.append(pixels.shape)
+        return find_subject(pixels)
+
+    monkeypatch.setattr("prolight.studio.studio.find_subject", counted)
+    for azimuth in (-45, 0, 45):
+        await bench.call("relight", picture=picture, key={**KEY, "azimuth_deg": azimuth})
+    assert searches == [(300, 300, 3)]
+
+
+async def test_the_stored_result_is_lossless_to_the_next_step(bench: Bench, tmp_path: Path) -> None:
+    picture = await bench.photo(VASE, 300)
+    made = await bench.call("relight", picture=picture, key=KEY)
+    remembered = await bench.call("export", picture=made["artifact"]["id"], format="png")
+    studio = Studio(LocalArtifacts(tmp_path))
+    read = await studio.export(made["artifact"]["id"], "png", None, 92)
+    studio.close()
+    assert read.artifact.id == remembered["artifact"]["id"]
+    assert np.array_equal(
+        decode(await bench.store.get(read.artifact.id)), decode(await bench.store.get(made["artifact"]["id"]))
+    )
