@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prolight.agents.base import Agent, Work
-from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound
+from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound, StoreUnavailable
 from prolight.journal import BackOff, Journal, NeedsReview, RunCancelled
 from prolight.lifecycle import STAGES, Deadlines
 from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
@@ -54,8 +55,8 @@ class Attempt:
         """
         try:
             outcome = await self._work()
-            return await self._finish(outcome)
-        except (ClaimLost, RunNotFound) as lost:
+            return await _uncancelled(self._finish(outcome))
+        except (ClaimLost, RunNotFound, IllegalMove) as lost:
             log.warning("run %s: %s", self._run_id, lost)
             return Lost()
 
@@ -64,7 +65,7 @@ class Attempt:
         stage = STAGES[run.state]
         try:
             return await self._parts.agents[stage].work(Work(run, self._writer, self._journal))
-        except ClaimLost:
+        except (ClaimLost, StoreUnavailable):
             raise
         except (RunCancelled, asyncio.CancelledError):
             return Released()
@@ -72,19 +73,36 @@ class Attempt:
             return Unclear(str(doubt))
         except BackOff as pause:
             return BackingOff(pause.wait, run_error(pause.error, stage, attempt=self._number))
-        except ProLightError as error:
-            return Failed(run_error(error, stage, attempt=self._number))
-        except Exception as error:
-            log.exception("run %s: %s failed unexpectedly", self._run_id, stage)
-            defect = ProLightError(f"unexpected {type(error).__name__} in {stage}; the worker's log has the trace")
-            return Failed(run_error(defect, stage, attempt=self._number))
+        except Exception as error:  # noqa: BLE001 - a defect must fail its run, not lose it
+            return self._failed(error, stage)
 
-    async def _finish(self, outcome: Outcome) -> Outcome | Lost:
+    async def _finish(self, outcome: Outcome) -> Outcome:
         writer, deadlines = self._writer, self._parts.deadlines
         self.ending = True
         try:
             await writer.finish(lambda run: conclude(outcome, run, now=writer.now(), deadlines=deadlines))
-        except IllegalMove as illegal:
-            log.warning("run %s: %s", self._run_id, illegal)
-            return Lost()
+        except (ClaimLost, RunNotFound, IllegalMove, StoreUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be written must not be tried for ever
+            failed = self._failed(error, STAGES.get(writer.run.state))
+            await writer.abandon(lambda run: conclude(failed, run, now=writer.now(), deadlines=deadlines))
+            return failed
         return outcome
+
+    def _failed(self, error: Exception, stage: Stage | None) -> Failed:
+        if not isinstance(error, ProLightError):
+            log.error("run %s: %s failed unexpectedly", self._run_id, stage, exc_info=error)
+            error = ProLightError(f"unexpected {type(error).__name__} in {stage}; the worker's log has the trace")
+        return Failed(run_error(error, stage, attempt=self._number))
+
+
+async def _uncancelled(ending: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """A commit that began is carried out: cancelled halfway, the run would wait for its lease to end."""
+    task = asyncio.ensure_future(ending)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+    return task.result()

@@ -49,5 +49,7 @@ def check_lock(lock: Lock | None, plan: Plan, pins: Mapping[str, str]) -> None:
     if lock is None or lock.plan_hash != plan_hash(plan):
         raise PlanInvalid("is not the plan that was judged", field="plan")
     for step in plan.steps:
-        if pins.get(step.tool) != lock.tool_pins.get(step.tool):
+        if step.tool not in pins:
+            raise PlanInvalid(f"there is no tool {step.tool!r}", field=f"step {step.id}")
+        if pins[step.tool] != lock.tool_pins.get(step.tool):
             raise PlanInvalid(f"tool {step.tool!r} has changed since the plan was made", field=f"step {step.id}")

@@ -19,7 +19,13 @@ from prolight.errors import CallRejected, GuardrailDenied
 from prolight.ports import Tool
 from prolight.schemas import SHA256, Finding, Plan, Step
 
-_LOCATION = re.compile(r"[a-z][a-z0-9+.-]*://|^data:|^[/~\\]|\.\.[/\\]|^[A-Za-z]:\\", re.IGNORECASE)
+_LOCATION = re.compile(
+    r"[a-z][a-z0-9+.-]*://"  # any URL
+    r"|\b(?:file|data|blob|javascript):\S"  # those that need no //
+    r"|^\s*(?:[/\\]|~[\w.-]*[/\\]|[a-z]:[/\\])"  # a path from a root, a home, or a drive
+    r"|\.\.[/\\]",
+    re.IGNORECASE,
+)
 _REFERENCE = re.compile(r"\$[a-z][a-z0-9_-]*")
 _ANY_PICTURE = "0" * 64
 
@@ -80,6 +86,7 @@ def _objection(
     kind: Literal["deny", "ask", "mend"], id: str, message: str, *, step: str | None = None, fix: str = ""
 ) -> Objection:
     severity: Literal["blocking", "advice"] = "advice" if kind == "ask" else "blocking"
+    id = re.sub(r"[^a-z0-9_.:-]", "-", id.lower())[:96]
     return Objection(kind, Finding(id=id, severity=severity, message=message[:600], step=step, fix=fix[:400]))
 
 
@@ -138,7 +145,7 @@ def arguments_fit_the_schema(case: Case) -> Iterator[Objection]:
         if tool := case.tools.get(step.tool):
             for path, message in _misfits(tool, _with_pictures(step.params)):
                 place = ".".join(path) or "params"
-                id = re.sub(r"[^a-z0-9_.:-]", "-", f"range.{step.id}.{place}".lower())[:96]
+                id = f"range.{step.id}.{place}"
                 yield _objection("mend", id, f"{place}: {message}", step=step.id, fix=f"{place}: {message}")
 
 
@@ -157,7 +164,7 @@ def check_call(step: Step, arguments: Mapping[str, Any], tool: Tool, policy: Pol
     if not policy.permits(tool.name):
         raise GuardrailDenied(f"step {step.id}: tool {tool.name} is not allowed here")
     for name in tool.picture_params & arguments.keys():
-        if arguments[name] is not None and not re.match(SHA256, str(arguments[name])):
+        if arguments[name] is not None and not re.fullmatch(SHA256, str(arguments[name])):
             raise GuardrailDenied(f"step {step.id}: {name} is not a picture of this store")
     for path, message in _misfits(tool, arguments):
         raise CallRejected(f"step {step.id}: {'.'.join(path)}: {message}")
@@ -173,8 +180,13 @@ def estimated_cost(plan: Plan, tools: Mapping[str, Tool]) -> Decimal:
 
 
 def _misfits(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[tuple[list[str], str]]:
-    for error in _validator(canonical_json(tool.input_schema)).iter_errors(arguments):
-        error = _most_telling(error)
+    """Where and why arguments do not fit the tool's schema; a schema that cannot be used fits nothing."""
+    try:
+        errors = list(_validator(canonical_json(tool.input_schema)).iter_errors(arguments))
+    except Exception as broken:  # noqa: BLE001 - a foreign schema can break its validator in many ways
+        yield [], f"the tool's schema cannot be used ({type(broken).__name__})"
+        return
+    for error in map(_most_telling, errors):
         yield [str(part) for part in error.absolute_path], error.message[:200]
 
 
@@ -190,8 +202,10 @@ def _validator(schema: bytes) -> Any:
     import json
 
     from jsonschema import Draft202012Validator
+    from referencing import Registry
 
-    return Draft202012Validator({"additionalProperties": False, **json.loads(schema)})
+    # A registry of our own: the default one would fetch whatever address a tool server puts into `$ref`.
+    return Draft202012Validator({"additionalProperties": False, **json.loads(schema)}, registry=Registry())
 
 
 def _with_pictures(params: Any) -> Any:
@@ -212,7 +226,8 @@ def _texts(value: Any) -> Iterator[str]:
         case str():
             yield value
         case dict():
-            for item in value.values():
+            for name, item in value.items():
+                yield name
                 yield from _texts(item)
         case list() | tuple():
             for item in value:

@@ -20,18 +20,17 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from prolight import lifecycle, retry
-from prolight.errors import BudgetExceeded, CallError, NotSent, OutcomeUnknown, ProLightError
+from prolight.errors import BudgetExceeded, CallError, ClaimLost, NotSent, OutcomeUnknown, ProLightError
 from prolight.events import Payload, Warned
 from prolight.lifecycle import STAGES
-from prolight.schemas import RunContext, Usage, Value
+from prolight.ports import Effect
+from prolight.schemas import RunContext, Usage, Value, usd
 from prolight.writer import Change, Changed, Writer
 
 DISPATCH_WITHIN = timedelta(seconds=1)
 """Between asking for `started` and the send; later, the claim may have ended, and nothing is sent."""
 WAIT_IN_PLACE = timedelta(seconds=2)
 """A longer wait before the next try gives up the claim."""
-
-Effect = Literal["pure", "keyed", "probeable", "billed", "blind"]
 
 
 class NeedsReview(ProLightError):
@@ -101,6 +100,9 @@ class Call:
     starting: Change = _unchanged
     finishing: Callable[[Answer, bool], Change] = _says_nothing
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quote_usd", usd(self.quote_usd))
+
 
 class Journal:
     """The calls of one attempt. `entries` is what earlier attempts left behind."""
@@ -146,10 +148,36 @@ class Journal:
         text = self._entries.get(key)
         return Entry.model_validate_json(text) if text else None
 
-    async def _try(
-        self, call: Call, before: Entry | None, send: Callable[[timedelta], Awaitable[Answer]]
-    ) -> Answer:
+    async def _try(self, call: Call, before: Entry | None, send: Callable[[timedelta], Awaitable[Answer]]) -> Answer:
         timeout = min(call.timeout, self._writer.left() / 2)
+        entry = await self._begin(call, before, timeout)
+        self._under_way.append(call.effect)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                answer = await send(timeout)
+        except TimeoutError:
+            raise self._unclear(call, entry, f"gave no answer within {timeout.total_seconds():.0f} s") from None
+        except asyncio.CancelledError:
+            if _are_we_cancelled():
+                raise
+            raise self._unclear(call, entry, "was cut off") from None
+        except CallError as error:
+            self._record(call, entry, error)
+            raise
+        finally:
+            self._under_way.remove(call.effect)
+        self._settle(call, entry, answer)
+        return answer
+
+    def _unclear(self, call: Call, entry: Entry, how: str) -> OutcomeUnknown:
+        unclear = OutcomeUnknown(f"{call.name} {how}")
+        self._record(call, entry, unclear)
+        return unclear
+
+    async def _begin(self, call: Call, before: Entry | None, timeout: timedelta) -> Entry:
+        """`started` is on record, just now. Raises `NotSent` when that took too long."""
+        if timeout <= timedelta(0):
+            raise ClaimLost(f"the time of this stage is up: {call.name} does not start")
         now = self._writer.now()
         entry = Entry(
             status="started",
@@ -161,27 +189,24 @@ class Journal:
             quote_usd=call.quote_usd,
         )
         asked = time.monotonic()
-        await self._writer.write(self._start(call, entry, before))
+        await self._write_start(call, entry, before)
         self._entries[call.key] = entry.model_dump_json()
         if time.monotonic() - asked > DISPATCH_WITHIN.total_seconds():
             late = NotSent(f"the store took too long to record that {call.name} starts")
             self._record(call, entry, late)
             raise late
-        self._under_way.append(call.effect)
+        return entry
+
+    async def _write_start(self, call: Call, entry: Entry, before: Entry | None) -> None:
+        """Cancelled meanwhile, the call is known not to be sent: nobody has to doubt it later."""
+        starting = asyncio.ensure_future(self._writer.write(self._start(call, entry, before)))
         try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                answer = await send(timeout)
-        except TimeoutError:
-            late_answer = OutcomeUnknown(f"{call.name} gave no answer within {timeout.total_seconds():.0f} s")
-            self._record(call, entry, late_answer)
-            raise late_answer from None
-        except CallError as error:
-            self._record(call, entry, error)
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if not starting.cancelled() and starting.exception() is None:
+                self._record(call, entry, NotSent(f"{call.name} was cancelled before it was sent"))
             raise
-        finally:
-            self._under_way.remove(call.effect)
-        self._settle(call, entry, answer)
-        return answer
 
     def _start(self, call: Call, entry: Entry, before: Entry | None) -> Change:
         def change(run: RunContext) -> Changed:
@@ -190,6 +215,7 @@ class Journal:
             if run.spent_usd + run.reserved_usd + call.quote_usd > run.budget_usd:
                 spent = run.spent_usd + run.reserved_usd
                 raise BudgetExceeded(f"{call.name} costs {call.quote_usd} USD; {spent} of {run.budget_usd} are spent")
+            run = _open_try_spent(run, before)
             changed = call.starting(run.evolve(reserved_usd=run.reserved_usd + call.quote_usd))
             return Changed(
                 changed.run,
@@ -263,7 +289,22 @@ def check_repeat(call: Call, entry: Entry | None) -> None:
     )
 
 
+def _are_we_cancelled() -> bool:
+    """Else the cancellation came from inside the call, and must not look like ours."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _open_try_spent(run: RunContext, before: Entry | None) -> RunContext:
+    """A try that began and never ended may have cost its quote."""
+    if before is None or before.status != "started":
+        return run
+    return lifecycle.spent(run, reserved=before.quote_usd, usage=Usage(cost_usd=before.quote_usd))
+
+
 def _doubts(call: Call, before: Entry | None) -> tuple[Payload, ...]:
     if before and before.status in ("started", "unknown") and call.quote_usd:
-        return (Warned(code="possibly_billed_twice", message=f"{call.name} is sent again; {call.quote_usd} USD at risk"),)
+        return (
+            Warned(code="possibly_billed_twice", message=f"{call.name} is sent again; {call.quote_usd} USD at risk"),
+        )
     return ()

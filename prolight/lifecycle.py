@@ -219,7 +219,9 @@ def judged(
     """What follows from a verdict: go on, go back, ask a person, or end."""
     event = Judged(critique=critique, model=model, round=run.round)
     warned = tuple(
-        Warned(code=finding.id, message=finding.message) for finding in critique.findings if finding.severity == "advice"
+        Warned(code=finding.id, message=finding.message)
+        for finding in critique.findings
+        if finding.severity == "advice"
     )
     if denied:
         error = RunError(code="guardrail_denied", message="; ".join(denied)[:600], stage=Stage.CRITIQUE)
@@ -250,7 +252,13 @@ def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, dead
 
 
 def unclear(run: RunContext, reason: str, *, now: float, deadlines: Deadlines) -> Decision:
-    """A call may or may not have happened, and repeating it could do harm: a person decides."""
+    """A call may or may not have happened, and repeating it could do harm: a person decides.
+
+    A model's answer is no effect to review: before execution the run fails instead.
+    """
+    if run.state is not State.EXECUTING:
+        error = RunError(code="outcome_unknown", message=reason, stage=STAGES.get(run.state))
+        return failed(run, error, now=now, deadlines=deadlines)
     until = now + deadlines.review.total_seconds()
     blocked = Blocked(subject="review", reasons=(reason,), until=until)
     return _move(run, Move.UNCLEAR, now, deadlines, blocked)

@@ -100,6 +100,5 @@ def run_error(error: ProLightError, stage: Stage | None, *, attempt: int) -> Run
         step=error.step,
         attempt=attempt,
         retryable=error.retryable,
-        cause=repr(error.__cause__)[:200] if error.__cause__ else None,
+        cause=type(error.__cause__).__name__ if error.__cause__ else None,
     )
-

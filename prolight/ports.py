@@ -55,6 +55,10 @@ class ChatModel(Protocol):
     async def complete(self, request: ChatRequest, *, deadline: timedelta) -> ChatReply: ...
 
 
+Effect = Literal["pure", "keyed", "probeable", "billed", "blind"]
+"""What a missing outcome of a call leads to (design §5)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """One tool as *our* registry sees it; `pin` is the sha256 of the server's own definition."""
@@ -63,7 +67,7 @@ class Tool:
     description: str
     input_schema: Mapping[str, Any]
     pin: str
-    effect: Literal["pure", "keyed", "probeable", "billed", "blind"] = "blind"
+    effect: Effect = "blind"
     price_usd: Decimal = Decimal(0)
     timeout: timedelta = timedelta(seconds=300)
     picture_params: frozenset[str] = frozenset()
@@ -217,7 +221,10 @@ class RunStore(Protocol):
         ...
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
-        """Announce the process and prolong its claims (run id → claim id). Answers those it lost."""
+        """Announce the process and prolong its claims (run id → claim id).
+
+        Answers the runs that it should stop working on: lost, or being cancelled.
+        """
         ...
 
     async def retire(self, process: str) -> None:

@@ -36,4 +36,5 @@ def decide(
 
 def backoff(policy: RetryPolicy, tries: int) -> timedelta:
     """The longest wait after so many tries: base · factor^(tries − 1), at most cap."""
-    return min(policy.cap, policy.base * policy.factor ** min(tries - 1, 60))
+    longest = policy.base.total_seconds() * policy.factor ** min(tries - 1, 60)
+    return policy.cap if longest >= policy.cap.total_seconds() else timedelta(seconds=longest)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from prolight.errors import InvalidInput
 
@@ -21,6 +21,7 @@ MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_METADATA_ENTRIES = 32
 MAX_METADATA_CHARS = 512
 MAX_STEPS = 24
+MAX_PARAMS_BYTES = 24 * 1024  # of all steps of a plan together: it has to fit into the document
 MAX_FINDINGS = 64
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -32,8 +33,20 @@ INPUT = "$input"
 RunId = Annotated[str, Field(pattern=RUN_ID)]
 ArtifactId = Annotated[str, Field(pattern=SHA256)]
 """The sha256 of the bytes, in hex: an artifact is its content."""
-Usd = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)]
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """One way to write each amount: a plan must have the same hash whether it says 0, 0.0 or 0.00."""
+    return Decimal(f"{abs(amount).normalize():f}")
+
+
+Usd = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6), AfterValidator(_plain)]
 """Dollars, exact; a string in JSON."""
+
+
+def usd(amount: Decimal) -> Decimal:
+    """An amount as records keep it: rounded up to a millionth of a dollar."""
+    return _plain(amount.quantize(Decimal("0.000001"), rounding=ROUND_CEILING))
 
 
 class State(StrEnum):
@@ -93,7 +106,9 @@ class Usage(Value):
     cost_usd: Usd = Decimal(0)
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage.model_construct(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
+        return Usage.model_construct(
+            **{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields}
+        )
 
 
 class Step(Value):
@@ -106,9 +121,20 @@ class Step(Value):
     id: str = Field(pattern=STEP_ID)
     tool: str = Field(pattern=TOOL_NAME, description="server.tool")
     params: dict[str, Any] = Field(default_factory=dict)
-    depends_on: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = Field(default=(), max_length=MAX_STEPS)
     estimated_cost_usd: Usd = Decimal(0)
     why: str = Field(default="", max_length=400, description="one line for people: what of the brief this serves")
+
+    @field_validator("params")
+    @classmethod
+    def _params_are_json(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """As they will be read back: what JSON cannot hold would change the plan silently."""
+        try:
+            text = compact_json(params)
+            text.encode()
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("hold what JSON cannot: NaN, Infinity, a lone surrogate, or no JSON type") from None
+        return dict(json.loads(text))
 
     @property
     def references(self) -> frozenset[str]:
@@ -118,7 +144,7 @@ class Step(Value):
     @property
     def needs(self) -> frozenset[str]:
         """What must be done before: named dependencies and referenced outputs."""
-        return self.references | frozenset(self.depends_on)
+        return (self.references | frozenset(self.depends_on)) - {"input"}
 
 
 def _references(value: Any) -> list[str]:
@@ -147,7 +173,7 @@ class Plan(Value):
     asks_approval: bool = False
 
     @model_validator(mode="after")
-    def _steps_refer_backwards(self) -> Self:
+    def _steps_fit_together(self) -> Self:
         seen: set[str] = {"input"}
         for step in self.steps:
             if step.id in seen:
@@ -155,6 +181,9 @@ class Plan(Value):
             if missing := step.needs - seen:
                 raise ValueError(f"step {step.id!r} needs {sorted(missing)}, which no earlier step makes")
             seen.add(step.id)
+        size = sum(len(compact_json(step.params).encode()) for step in self.steps)
+        if size > MAX_PARAMS_BYTES:
+            raise ValueError(f"params of all steps take {size} bytes, at most {MAX_PARAMS_BYTES}")
         return self
 
 

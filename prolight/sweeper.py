@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import uuid
+from datetime import timedelta
 
 from prolight import lifecycle
-from prolight.errors import IllegalMove, RunNotFound, StoreRefused, VersionConflict
-from prolight.lifecycle import TERMINAL, Deadlines, Decision
+from prolight.errors import IllegalMove, RunNotFound, StoreRefused, StoreUnavailable, VersionConflict
+from prolight.lifecycle import PARKED, TERMINAL, Deadlines, Decision, stage_budget
 from prolight.ports import RunStore, Snapshot, Swept, Write
 from prolight.schemas import State
 
 log = logging.getLogger(__name__)
+
+CLOCK_SLACK = timedelta(milliseconds=500)
+"""Our idea of the store's time may lag behind the sweep by as much as an answer takes."""
 
 
 async def settle_overdue(store: RunStore, swept: Swept, deadlines: Deadlines) -> None:
@@ -19,11 +23,33 @@ async def settle_overdue(store: RunStore, swept: Swept, deadlines: Deadlines) ->
     for run_id in (*swept.overdue, *swept.poisoned):
         try:
             base = await store.read(run_id)
-            if base.run.state not in TERMINAL:
-                decision = overdue(base, poisoned=run_id in swept.poisoned, now=store.now(), deadlines=deadlines)
+            now, poisoned = store.now(), run_id in swept.poisoned
+            if base.run.state not in TERMINAL and (poisoned or ran_out(base, now=now, deadlines=deadlines)):
+                decision = overdue(base, poisoned=poisoned, now=now, deadlines=deadlines)
                 await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
         except (VersionConflict, RunNotFound, IllegalMove, StoreRefused) as beaten:
             log.info("overdue run %s: %s", run_id, beaten)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("overdue run %s cannot be decided", run_id)  # and must not hold up all others
+
+
+def ran_out(base: Snapshot, *, now: float, deadlines: Deadlines) -> bool:
+    """Is it still overdue? It may have moved on between the sweep and this look.
+
+    A stage's deadline counts from its first claim, so it never lies before queued time + budget.
+    """
+    run = base.run
+    if run.state is State.CANCELLING:
+        return True
+    stops = [base.hard_stop, run.works_until]
+    if run.state in PARKED:
+        patience = deadlines.review if run.state is State.NEEDS_REVIEW else deadlines.approval
+        stops.append(run.updated_at + patience.total_seconds())
+    if run.turn:
+        stops.append(run.turn.queued_at + stage_budget(run, run.turn.stage, deadlines).total_seconds())
+    return any(stop is not None and stop <= now + CLOCK_SLACK.total_seconds() for stop in stops)
 
 
 def overdue(base: Snapshot, *, poisoned: bool, now: float, deadlines: Deadlines) -> Decision:

@@ -46,6 +46,8 @@ class Writer:
         self._commits = 0
         self._flush: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._ended: Exception | None = None
+        """Why nothing more can be written: a write whose fate is unknown must not be followed by others."""
 
     @property
     def run(self) -> RunContext:
@@ -80,12 +82,35 @@ class Writer:
     async def finish(self, conclusion: Conclusion) -> Snapshot:
         """Everything that waits, and the outcome, in one commit; it ends the claim."""
         async with self._busy:
-            await self._commit(self._take(), conclusion)
-            return self._base
+            if self._ended:
+                raise self._ended
+            return await self._end(self._take(), conclusion)
+
+    async def abandon(self, conclusion: Conclusion) -> Snapshot:
+        """The outcome alone, on the document as last committed: what waits cannot be written."""
+        async with self._busy:
+            return await self._end([], conclusion)
+
+    async def _end(self, waiting: list[tuple[Change, asyncio.Future[None]]], conclusion: Conclusion) -> Snapshot:
+        try:
+            await self._commit(waiting, conclusion)
+        except Exception as error:
+            self._break(waiting, error)
+            raise
+        self._break([], ClaimLost(f"the claim of run {self._base.run.run_id} was given back"))
+        return self._base
+
+    def _break(self, waiting: list[tuple[Change, asyncio.Future[None]]], error: Exception) -> None:
+        self._ended = error
+        for _, future in (*waiting, *self._take()):
+            _settle(future, error)
 
     def _enqueue(self, change: Change) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((change, future))
+        if self._ended:
+            future.set_exception(self._ended)
+        else:
+            self._waiting.append((change, future))
         return future
 
     def _flush_soon(self) -> None:
@@ -97,9 +122,8 @@ class Writer:
             while waiting := self._take():
                 try:
                     await self._commit(waiting, None)
-                except Exception as error:
-                    for _, future in waiting:
-                        _settle(future, error)
+                except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+                    self._break(waiting, error)
 
     def _take(self) -> list[tuple[Change, asyncio.Future[None]]]:
         if self._timer:
@@ -108,9 +132,7 @@ class Writer:
         waiting, self._waiting = self._waiting, []
         return waiting
 
-    async def _commit(
-        self, waiting: list[tuple[Change, asyncio.Future[None]]], conclusion: Conclusion | None
-    ) -> None:
+    async def _commit(self, waiting: list[tuple[Change, asyncio.Future[None]]], conclusion: Conclusion | None) -> None:
         while True:
             accepted, write = self._join(waiting, conclusion)
             if not accepted and not conclusion:
@@ -127,7 +149,9 @@ class Writer:
     def _join(
         self, waiting: list[tuple[Change, asyncio.Future[None]]], conclusion: Conclusion | None
     ) -> tuple[list[asyncio.Future[None]], Write]:
-        run, events, journal, settled = self._base.run, [], {}, False
+        run, settled = self._base.run, False
+        events: list[Payload] = []
+        journal: dict[str, str] = {}
         accepted = []
         for change, future in waiting:
             try:
@@ -158,7 +182,7 @@ def _begun(snapshot: Snapshot, now: float) -> Snapshot:
     turn = snapshot.run.turn
     if turn is None:
         return snapshot
-    turn = turn.evolve(started_at=turn.started_at or now, attempts=snapshot.attempt)
+    turn = turn.evolve(started_at=now if turn.started_at is None else turn.started_at, attempts=snapshot.attempt)
     return replace(snapshot, run=snapshot.run.evolve(turns=(*snapshot.run.turns[:-1], turn)))
 
 
@@ -172,6 +196,6 @@ def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
 
 
 def _heard(future: asyncio.Future[None]) -> None:
-    """Nobody waits for it: the next write, or the outcome, will meet the same error."""
+    """Nobody waits for it: every later write, and the outcome, meets the same error."""
     if not future.cancelled():
         future.exception()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from prolight.schemas import Stage
@@ -12,6 +14,8 @@ from prolight.settings import Settings
 # `broker_transport` would do the same for workers, but breaks Flower's broker page.
 for scheme in ("redis", "rediss"):
     TRANSPORT_ALIASES[scheme] = "workers.transport:Transport"
+
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each tool call says nothing new
 
 settings = Settings.load()
 
@@ -23,7 +27,8 @@ app.conf.update(
     # Explicit direct queues: no bindings that can get lost, no queue made by a typo. Without acks a bell costs one
     # command; a lost one is rung again by the next sweep.
     task_queues=[
-        Queue(stage.queue, Exchange(stage.queue, type="direct"), routing_key=stage.queue, no_ack=True) for stage in Stage
+        Queue(stage.queue, Exchange(stage.queue, type="direct"), routing_key=stage.queue, no_ack=True)
+        for stage in Stage
     ],
     task_create_missing_queues=False,
     task_routes={stage.queue: {"queue": stage.queue} for stage in Stage},

@@ -11,14 +11,14 @@ from celery.worker.consumer import Consumer
 from workers.runtime import runtime
 
 
-class QuietConsumer(Consumer):  # type: ignore[misc]
+class QuietConsumer(Consumer):
     """Without gossip (every worker would hear every heartbeat) and mingle (a second at each start)."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
 
 
-class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class RuntimeStep(bootsteps.StartStopStep):
     """Started last, so stopped first: while events can still be sent."""
 
     requires = ("celery.worker.consumer:Tasks", "celery.worker.consumer:Events")

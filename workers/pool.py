@@ -11,9 +11,10 @@ from prolight.schemas import Stage
 from workers.runtime import runtime
 
 
-class ShellPool(BasePool):  # type: ignore[misc]
+class ShellPool(BasePool):
     body_can_be_buffer = True
     signal_safe = False
+    limit: int
 
     def on_start(self) -> None:
         queues = self.app.amqp.queues.consume_from

@@ -28,7 +28,7 @@ from prolight.bootstrap import build_attempts, connect_artifacts, connect_store,
 from prolight.cancel import cancel
 from prolight.errors import ProLightError, StoreError, StoreUnavailable
 from prolight.ports import Claim, Process
-from prolight.schemas import Stage
+from prolight.schemas import Stage, State
 from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
 
@@ -279,21 +279,22 @@ class Runtime:
             if time.monotonic() - self._ticked < self.settings.loop_stall_seconds:
                 held = {run_id: working.claim.snapshot.claim_id for run_id, working in list(self.working.items())}
                 try:
-                    lost = await store.heartbeat(self._process(), held)
+                    over = await store.heartbeat(self._process(), held)
                 except StoreError as error:
                     log.warning("heartbeat: %s", error)
                 else:
-                    for run_id in lost:
-                        self._on_loop(self._lost(run_id, held[run_id]))
+                    for run_id in over:
+                        self._on_loop(self._stop_if_over(run_id, held[run_id]))
             await asyncio.sleep(self.settings.heartbeat_seconds)
 
-    async def _lost(self, run_id: str, claim_id: str) -> None:
+    async def _stop_if_over(self, run_id: str, claim_id: str) -> None:
         """The heartbeat says so; look again, since the stage may just have ended by our own commit."""
         working = self.working.get(run_id)
         if working and working.claim.snapshot.claim_id == claim_id:
-            held = await self._store.read(run_id)
-            if held.claim_id != claim_id and self.working.get(run_id) is working and not working.attempt.ending:
-                log.warning("run %s: its claim was taken by somebody else", run_id)
+            now = await self._store.read(run_id)
+            over = now.claim_id != claim_id or now.run.state is State.CANCELLING
+            if over and self.working.get(run_id) is working and not working.attempt.ending:
+                log.warning("run %s: cancelled, or taken by somebody else: stopping", run_id)
                 working.task.cancel()
 
 

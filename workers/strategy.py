@@ -52,7 +52,18 @@ class Bell:
 class Row:
     """A claimed stage, as Celery shows it: what `inspect`, `revoke` and the reconnect code need of a request."""
 
-    __slots__ = ("__weakref__", "eventer", "hostname", "id", "name", "parent_id", "root_id", "run_id", "stage", "time_start")
+    __slots__ = (
+        "__weakref__",
+        "eventer",
+        "hostname",
+        "id",
+        "name",
+        "parent_id",
+        "root_id",
+        "run_id",
+        "stage",
+        "time_start",
+    )
     acknowledged = True
     worker_pid = os.getpid()
 

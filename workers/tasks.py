@@ -7,7 +7,7 @@ from celery import Task
 from workers.app import app
 
 
-class StageTask(Task):  # type: ignore[misc]
+class StageTask(Task):
     Strategy = "workers.strategy:strategy"
     ignore_result = True
 

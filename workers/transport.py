@@ -17,7 +17,7 @@ AT_ONCE = 8
 """More would let one worker take what others could do."""
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(redis.Channel):
     def _brpop_read(self, **options: Any) -> bool:
         """One blocking pop, then what else lies there, up to the free slots, over the same idle connection."""
         connection = self.client.connection
@@ -37,7 +37,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
                 self._deliver_or_drop(bell, name)
             return True
         finally:
-            self._in_poll = None
+            self._in_poll = False
             self._flush_brpop_reauth()
 
     def _more(self, connection: Any, queue: Any) -> list[Any]:
@@ -58,7 +58,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self.connection._deliver(message, queue)
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     Channel = Channel
 
 

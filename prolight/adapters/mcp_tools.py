@@ -22,7 +22,7 @@ from mcp_types import Tool as Definition
 from pydantic import ValidationError
 
 from prolight.adapters.registry import Registered, Registry
-from prolight.determinism import tool_pin
+from prolight.determinism import canonical_json, tool_pin
 from prolight.errors import CallError, CallRejected, NotSent, OutcomeUnknown, RateLimited, ToolFailed
 from prolight.ports import Tool, ToolResult
 from prolight.schemas import Artifact
@@ -30,7 +30,9 @@ from prolight.schemas import Artifact
 MAX_CONNECTIONS = 100
 CONNECT_WITHIN = timedelta(seconds=5)
 DISCOVER_WITHIN = timedelta(seconds=20)
-REQUEST_TIMEOUT, CONNECTION_CLOSED = -32001, -32000
+MAX_OUTPUT_BYTES = 16 * 1024
+"""Of what a tool says beside its picture: it goes into the run's document."""
+MAX_CODE_CHARS = 64
 STATIC_REFUSALS = frozenset({-32600, -32601, -32602})
 
 _responses: ContextVar[list[httpx2.Response] | None] = ContextVar("responses", default=None)
@@ -109,15 +111,20 @@ class McpTools:
                 yield client
         except BaseExceptionGroup as group:
             raise _translated(next(_leaves(group)), seen, self.url) from group
-        except (MCPError, httpx2.HTTPError, ValidationError, RuntimeError) as error:
+        except Exception as error:
             raise _translated(error, seen, self.url) from error
         finally:
             _responses.reset(token)
 
 
 async def _remember(response: httpx2.Response) -> None:
-    if (seen := _responses.get()) is not None:
+    if (seen := _responses.get()) is not None and _asks(response.request):
         seen.append(response)
+
+
+def _asks(request: httpx2.Request) -> bool:
+    """A JSON-RPC request. What becomes of a notification, or of reading on, says nothing about the call."""
+    return request.method == "POST" and b'"id":' in request.content
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -132,23 +139,33 @@ def _translated(error: BaseException, seen: list[httpx2.Response], url: str) -> 
     match error:
         case CallError() | asyncio.CancelledError():
             return error
-        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout() if _asks(error.request):
             return NotSent(f"tool server {url} refuses the connection")
-        case MCPError() if refused := _refused(seen):
-            return refused
         case MCPError():
-            return _answered(error)
+            return _answered(error, seen[-1] if seen else None)
         case _:
             return OutcomeUnknown(f"tool server {url}: {type(error).__name__}: {error}"[:400])
 
 
-def _refused(seen: list[httpx2.Response]) -> CallError | None:
-    status = seen[-1].status_code if seen else 0
-    if status == 429:
-        return RateLimited("the tool server asks for a pause", retry_after=_retry_after(seen[-1]))
-    if 400 <= status < 500 and not seen[-1].headers.get("content-type", "").startswith("application/json"):
-        return CallRejected(f"the tool server refuses with HTTP {status}")
-    return None
+def _answered(error: MCPError, response: httpx2.Response | None) -> CallError:
+    """What an error in place of a result means. The client also makes up errors for answers it cannot read."""
+    status = response.status_code if response else 0
+    message = f"the tool server answers: {error.error.message[:400]}"
+    data = error.error.data if isinstance(error.error.data, dict) else {}
+    if response and status == 429:
+        return RateLimited("the tool server asks for a pause", retry_after=_retry_after(response))
+    if "code" in data:
+        return ToolFailed(error.error.message[:400], code=str(data["code"])[:MAX_CODE_CHARS])
+    if 300 <= status < 500:
+        return CallRejected(f"{message} (HTTP {status})")
+    if error.error.code in STATIC_REFUSALS and response and _speaks_mcp(response):
+        return CallRejected(message)
+    return OutcomeUnknown(message)
+
+
+def _speaks_mcp(response: httpx2.Response) -> bool:
+    kind = response.headers.get("content-type", "").lower()
+    return response.status_code != 202 and kind.startswith(("application/json", "text/event-stream"))
 
 
 def _retry_after(response: httpx2.Response) -> timedelta | None:
@@ -158,15 +175,6 @@ def _retry_after(response: httpx2.Response) -> timedelta | None:
         return None
 
 
-def _answered(error: MCPError) -> CallError:
-    data = error.error.data if isinstance(error.error.data, dict) else {}
-    if "code" in data:
-        return ToolFailed(error.error.message, code=str(data["code"]))
-    if error.error.code in STATIC_REFUSALS:
-        return CallRejected(error.error.message)
-    return OutcomeUnknown(f"tool server: {error.error.message}")
-
-
 def _result(tool: Tool, result: CallToolResult) -> ToolResult:
     if result.is_error:
         text = " ".join(block.text for block in result.content if block.type == "text")
@@ -174,9 +182,19 @@ def _result(tool: Tool, result: CallToolResult) -> ToolResult:
     content = result.structured_content
     if not isinstance(content, dict):
         raise OutcomeUnknown(f"{tool.name} gave no structured answer")
-    output = {name: value for name, value in content.items() if name != "artifact"}
+    output = _kept(tool, {name: value for name, value in content.items() if name != "artifact"})
     try:
         picture = content.get("artifact")
         return ToolResult(output, artifact=Artifact.model_validate(picture) if picture else None)
     except ValidationError:
         raise OutcomeUnknown(f"{tool.name} made something that is no picture of this store") from None
+
+
+def _kept(tool: Tool, output: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(canonical_json(output))
+    except ValueError:
+        raise OutcomeUnknown(f"{tool.name} answered with what JSON cannot hold") from None
+    if size > MAX_OUTPUT_BYTES:
+        raise OutcomeUnknown(f"{tool.name} answered with {size} bytes beside its picture, at most {MAX_OUTPUT_BYTES}")
+    return output

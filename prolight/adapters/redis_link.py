@@ -18,10 +18,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
-from prolight.errors import StoreUnavailable
+from prolight.errors import StoreRefused, StoreUnavailable
 
 ANSWER_WITHIN = timedelta(seconds=10)
 """A server that is silent for longer counts as gone (half-open connections)."""
+NO_TIMEOUTS: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": ANSWER_WITHIN.total_seconds()}
+"""Of redis-py: it uses `asyncio.wait_for`, which before Python 3.12 may swallow a cancellation. Ours stand instead."""
 
 
 class RedisLink:
@@ -29,7 +31,7 @@ class RedisLink:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), decode_responses=True)
+        self._pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), decode_responses=True, **NO_TIMEOUTS)
         self._connection: AbstractConnection | None = None
         self._unsent: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
         self._unanswered: deque[asyncio.Future[Any]] = deque()
@@ -47,7 +49,7 @@ class RedisLink:
 
     def subscriber(self) -> Redis:
         """A client of its own, for a subscription."""
-        return Redis.from_url(self.url, decode_responses=True)
+        return Redis.from_url(self.url, decode_responses=True, **NO_TIMEOUTS)
 
     async def close(self) -> None:
         await self._drop(StoreUnavailable("the connection was closed"))
@@ -98,6 +100,9 @@ class RedisLink:
             raise
         except RedisError as refused:
             self._settle(self._unanswered.popleft(), refused)
+        except UnicodeDecodeError as error:
+            self._settle(self._unanswered.popleft(), StoreRefused(f"an answer of the store is no text: {error.reason}"))
+            raise ConnectionError("what follows that answer cannot be told apart") from error
         else:
             self._settle(self._unanswered.popleft(), reply)
 

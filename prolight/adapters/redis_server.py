@@ -64,8 +64,7 @@ async def inspect_server(ask: Callable[..., Awaitable[Any]]) -> Durability:
 def _info(reply: Any) -> dict[str, str]:
     if isinstance(reply, dict):
         return {str(name): str(value) for name, value in reply.items()}
-    lines = (line.split(":", 1) for line in str(reply).splitlines() if ":" in line)
-    return {name: value for name, value in lines}
+    return dict(line.split(":", 1) for line in str(reply).splitlines() if ":" in line)
 
 
 def _config(*replies: Any) -> dict[str, str]:

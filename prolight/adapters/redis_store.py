@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -35,6 +37,8 @@ from prolight.events import Event, parse
 from prolight.lifecycle import STAGES, Decision, Ended, Held, Parked, Placement, Queued
 from prolight.ports import Claim, Process, Snapshot, Swept, Write
 from prolight.schemas import MAX_DOCUMENT_BYTES, RunContext, Stage, compact_json
+
+log = logging.getLogger(__name__)
 
 DUE_AT_A_TIME = 100
 POLL_EVENTS = timedelta(seconds=2)
@@ -64,7 +68,7 @@ class RedisStore:
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
-        await inspect_server(self._link.call)
+        await inspect_server(self._link.call)  # asked once: with no server there, patience is no help
         await self._script("read")
         return self
 
@@ -93,9 +97,8 @@ class RedisStore:
             _document(run),
             *(event.body() for event in decision.events),
         )
-        if how == "mismatch":
-            what = "idempotency_key" if idempotency_key else "run_id"
-            raise IdempotencyMismatch(f"is taken by run {run_id}, which was asked for with other content", field=what)
+        if how in ("idempotency_key", "run_id"):
+            raise IdempotencyMismatch(f"is taken by run {run_id}, which was asked for with other content", field=how)
         return str(run_id), how == "new"
 
     async def read(self, run_id: str) -> Snapshot:
@@ -105,7 +108,7 @@ class RedisStore:
         return _snapshot(view)
 
     async def recent(self, limit: int) -> list[Snapshot]:
-        run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1)
+        run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1) if limit > 0 else []
         views = (await self._script("read", *run_ids))[1:] if run_ids else []
         return [_snapshot(view) for view in views if view]
 
@@ -114,7 +117,7 @@ class RedisStore:
         answer = await self._script(
             "claim", stage.value, count, claim_id, process, self._lease_ms, "", asked_again={5: "1"}
         )
-        return [Claim(_snapshot(view), _pairs(journal)) for _, view, journal in answer[1:]]
+        return list(_readable(answer[1:]))
 
     async def commit(self, write: Write) -> Snapshot:
         base, run = write.base, write.decision.run
@@ -186,13 +189,21 @@ class RedisStore:
         await self.read(run_id)
         async with self.listen(f"prolight:events:{run_id}") as woken:
             while True:
-                for text in await self.events(run_id, after):
+                texts = await self.events(run_id, after)
+                for text in texts:
                     event = parse(text)
                     after = event.seq
                     yield event
                     if event.final:
                         return
+                if not texts and await self._is_over(run_id, after):
+                    return
                 await woken(POLL_EVENTS)
+
+    async def _is_over(self, run_id: str, after: int) -> bool:
+        """Nothing follows the event `after`: whoever comes back after the last one need not wait."""
+        snapshot = await self.read(run_id)
+        return snapshot.run.finished_at is not None and snapshot.seq <= after
 
     def listen(self, channel: str) -> Listening:
         """Subscribe on a connection of its own: `async with store.listen(…) as woken: await woken(timeout)`."""
@@ -211,15 +222,12 @@ class RedisStore:
     async def _script(self, name: str, *args: Any, asked_again: Mapping[int, str] | None = None) -> list[Any]:
         """Run a script; on a lost answer ask again, with the arguments in `asked_again` saying so."""
         sha, text = _script(name)
-        try:
-            answer = await self._ask("EVALSHA", sha, 0, *args, asked_again=asked_again)
-        except NoScriptError:
-            answer = await self._ask("EVAL", text, 0, *args, asked_again=asked_again)
+        answer = await self._ask("EVALSHA", sha, 0, *args, asked_again=asked_again, script=text)
         told = answer[_NOW[name]] / 1000
         self._told, self._told_at = told, time.monotonic()
         return list(answer)
 
-    async def _ask(self, *command: Any, asked_again: Mapping[int, str] | None = None) -> Any:
+    async def _ask(self, *command: Any, asked_again: Mapping[int, str] | None = None, script: str = "") -> Any:
         give_up = time.monotonic() + self._patience
         wait = 0.05
         while True:
@@ -228,6 +236,9 @@ class RedisStore:
             except StoreUnavailable:
                 if time.monotonic() + wait > give_up:
                     raise
+            except NoScriptError:
+                command = ("EVAL", script, *command[2:])
+                continue
             except RedisError as error:
                 if not _will_pass(error) or time.monotonic() + wait > give_up:
                     raise _translated(error) from error
@@ -301,9 +312,19 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
 
 def _document(run: RunContext) -> str:
     document = run.to_json()
-    if len(document) > MAX_DOCUMENT_BYTES:
-        raise StoreRefused(f"run {run.run_id} would take {len(document)} bytes, at most {MAX_DOCUMENT_BYTES}")
+    size = len(document.encode())
+    if size > MAX_DOCUMENT_BYTES:
+        raise StoreRefused(f"run {run.run_id} would take {size} bytes, at most {MAX_DOCUMENT_BYTES}")
     return document
+
+
+def _readable(answers: list[Any]) -> Iterator[Claim]:
+    """A record that this version cannot read is left to its lease; its neighbours are worked on."""
+    for run_id, view, journal in answers:
+        try:
+            yield Claim(_snapshot(view), _pairs(journal))
+        except ValidationError as error:
+            log.error("run %s: its record is not readable here: %s", run_id, error)
 
 
 def _snapshot(view: list[Any]) -> Snapshot:
@@ -350,8 +371,6 @@ def _will_pass(error: RedisError) -> bool:
 
 
 def _translated(error: RedisError) -> Exception:
-    if isinstance(error, NoScriptError):
-        return error
     if _will_pass(error) or "OOM" in str(error) or "MISCONF" in str(error):
         return StoreUnavailable(f"the store cannot write now: {error}")
     return StoreRefused(f"the store refuses: {error}")

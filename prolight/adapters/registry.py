@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from prolight.journal import Effect
+from prolight.ports import Effect
 
 PICTURES = frozenset({"picture", "mask_of"})
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from prolight.determinism import call_key, fingerprint
-from prolight.errors import PlanInvalid
-from prolight.journal import Answer, Call, Journal
+from prolight.errors import CallError, PlanInvalid
+from prolight.journal import Answer, BackOff, Call, Journal
 from prolight.outcomes import Outcome
-from prolight.ports import ChatModel, ChatRequest
-from prolight.schemas import RunContext, Stage, refusal
+from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway, ToolResult
+from prolight.retry import RetryPolicy, backoff
+from prolight.schemas import RunContext, Stage, Usage, refusal, usd
 from prolight.writer import Changed, Writer
-
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -31,11 +33,22 @@ class Work:
 
 
 class Agent(Protocol):
-    stage: Stage
+    @property
+    def stage(self) -> Stage: ...
 
     async def work(self, work: Work) -> Outcome:
         """Raises `ProLightError`s and `BackOff`; whoever runs the attempt turns them into outcomes."""
         ...
+
+
+async def discover(gateway: ToolGateway, work: Work) -> Mapping[str, Tool]:
+    """The tools there are. Raises `BackOff` while their server is down: the stage waits for it, holding no slot."""
+    try:
+        return await gateway.tools()
+    except CallError as error:
+        if not error.retryable:
+            raise
+        raise BackOff(error.retry_after or backoff(RetryPolicy(), work.writer.snapshot.attempt), error) from error
 
 
 async def ask(
@@ -45,14 +58,14 @@ async def ask(
 
     Raises `PlanInvalid` when the answer is not what was asked for.
     """
-    run = work.run
+    run, quote = work.run, model.quote(request)
     call = Call(
         key=call_key(run.run_id, request.role, run.round, 0),
         name=model.model_version,
         arguments_hash=fingerprint([model.prompt_hash, request.role, request.facts]),
-        effect="billed",
+        effect="billed" if quote else "pure",
         timeout=timeout,
-        quote_usd=model.quote(request),
+        quote_usd=quote,
         starting=Changed,
     )
 
@@ -70,3 +83,8 @@ async def ask(
 @cache
 def json_schema(reply: type[BaseModel]) -> dict[str, Any]:
     return reply.model_json_schema()
+
+
+def charged(result: ToolResult, quote: Decimal) -> Usage:
+    """What a tool call cost: as the tool says, else as it was quoted."""
+    return Usage(cost_usd=usd(quote if result.cost_usd is None else result.cost_usd))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from prolight.agents.base import Work, ask, json_schema
+from prolight.agents.base import Work, ask, discover, json_schema
 from prolight.agents.planner import catalogue
 from prolight.guardrails import Case, Policy, Ruling, estimated_cost, rule
 from prolight.lifecycle import Deadlines
 from prolight.outcomes import Judged, Outcome
 from prolight.ports import ChatModel, ChatRequest, ToolGateway
-from prolight.schemas import Critique, Finding, Plan, RunContext, Stage, Verdict
+from prolight.schemas import MAX_FINDINGS, Critique, Finding, Plan, RunContext, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Critic:
     async def work(self, work: Work) -> Outcome:
         run = work.run
         plan, plan_hash = run.plan or Plan(steps=()), run.lock.plan_hash if run.lock else ""
-        tools = dict(await self.gateway.tools())
+        tools = dict(await discover(self.gateway, work))
         ruling = rule(Case(plan, tools, self.policy, run.budget_usd))
         request = ChatRequest("critic", self._facts(run, plan, tools), json_schema(Critique))
         opinion, model = await ask(self.model, request, work, answer_as=Critique, timeout=self.deadlines.stage)
@@ -53,8 +53,12 @@ class Critic:
 
 def merged(opinion: Critique, ruling: Ruling) -> Critique:
     """Both lists, each id once; what code found outranks an accepting model."""
-    findings: dict[str, Finding] = {finding.id: finding for finding in (*ruling.findings, *opinion.findings)}
+    findings: dict[str, Finding] = {finding.id: finding for finding in ruling.findings}
+    for finding in opinion.findings:
+        if finding.severity == "blocking" or finding.id not in findings:
+            findings[finding.id] = finding
+    gravest = sorted(findings.values(), key=lambda finding: finding.severity != "blocking")[:MAX_FINDINGS]
     verdict = opinion.verdict
     if verdict is Verdict.ACCEPT and ruling.findings:
         verdict = Verdict.REVISE
-    return opinion.evolve(verdict=verdict, findings=tuple(findings.values()))
+    return opinion.evolve(verdict=verdict, findings=tuple(gravest))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from prolight.agents.base import Work
+from prolight.agents.base import Work, charged, discover
 from prolight.determinism import call_key, check_lock, fingerprint
-from prolight.errors import PlanInvalid, ProLightError
+from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
 from prolight.events import StepMoved, Warned
 from prolight.guardrails import Policy, check_call
 from prolight.journal import Answer, Call
@@ -31,7 +31,7 @@ class Executor:
         plan = work.run.plan
         if plan is None or work.run.lock is None:
             raise PlanInvalid("is missing", field="plan")
-        tools = await self.gateway.tools()
+        tools = await discover(self.gateway, work)
         check_lock(work.run.lock, plan, {name: tool.pin for name, tool in tools.items()})
         made = await Progress(self, work, plan, tools).carry_out()
         return Executed(final_pictures(plan, made))
@@ -84,6 +84,8 @@ class Progress:
             return await self._call(step)
         except ProLightError as error:
             error.step = step.id
+            if isinstance(error, (CallError, GuardrailDenied, InvalidInput)):
+                self._work.writer.write_later(self._step_failed(step, error))
             raise
 
     async def _call(self, step: Step) -> Artifact | None:
@@ -106,7 +108,7 @@ class Progress:
         async def send(deadline: timedelta) -> Answer:
             result = await self._executor.gateway.call(tool, arguments, key=call.key, deadline=deadline)
             picture = result.artifact.model_dump(mode="json") if result.artifact else None
-            return Answer({"output": dict(result.output), "artifact": picture})
+            return Answer({"output": dict(result.output), "artifact": picture}, charged(result, call.quote_usd))
 
         return _picture(await self._work.journal.call(call, send))
 
@@ -136,13 +138,25 @@ class Progress:
 
         return change
 
+    def _step_failed(self, step: Step, error: ProLightError) -> Change:
+        now = self._work.writer.now()
+
+        def change(run: RunContext) -> Changed:
+            before = _of(run, step)
+            started = before.started_at if before else now
+            result = StepResult(id=step.id, status="failed", started_at=started, finished_at=now)
+            moved = StepMoved(step=step.id, tool=step.tool, status="failed", message=str(error)[:600])
+            return Changed(_with_step(run, result), (moved,))
+
+        return change
+
     def _step_done(self, step: Step, answer: Answer, reused: bool) -> Change:
         now = self._work.writer.now()
         picture, output = _picture(answer), answer.result.get("output", {})
         warnings = tuple(Warned(code="tool", message=str(text)[:600]) for text in output.get("warnings", ()))
 
         def change(run: RunContext) -> Changed:
-            before = next((s for s in (run.exec_result or ExecutionResult()).steps if s.id == step.id), None)
+            before = _of(run, step)
             if reused and before and before.status == "done":
                 return Changed(run)
             started = before.started_at if before else now
@@ -165,6 +179,10 @@ class Progress:
 
 def _with_step(run: RunContext, result: StepResult) -> RunContext:
     return run.evolve(exec_result=(run.exec_result or ExecutionResult()).with_step(result))
+
+
+def _of(run: RunContext, step: Step) -> StepResult | None:
+    return next((made for made in (run.exec_result or ExecutionResult()).steps if made.id == step.id), None)
 
 
 def _picture(answer: Answer) -> Artifact | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from prolight.agents.base import Work, ask, json_schema
+from prolight.agents.base import Work, ask, charged, discover, json_schema
 from prolight.determinism import call_key, fingerprint, plan_hash
 from prolight.guardrails import Policy
 from prolight.journal import Answer, Call
@@ -30,7 +30,7 @@ class Planner:
     stage: Stage = Stage.PLAN
 
     async def work(self, work: Work) -> Outcome:
-        tools = await self.gateway.tools()
+        tools = await discover(self.gateway, work)
         inspection = work.run.inspection or await self._inspect(work, tools)
         offered = {name: tool for name, tool in tools.items() if self.policy.permits(name) and not _inspects(name)}
         request = ChatRequest("planner", self._facts(work.run, inspection, offered), json_schema(Plan))
@@ -38,7 +38,7 @@ class Planner:
         return Planned(plan, self._lock(work.run, plan, model, tools))
 
     async def _inspect(self, work: Work, tools: dict[str, Tool] | Any) -> dict[str, Any] | None:
-        tool = next((tool for name, tool in tools.items() if _inspects(name)), None)
+        tool = next((tool for name, tool in tools.items() if _inspects(name) and self.policy.permits(name)), None)
         if tool is None:
             return None
         arguments = {"picture": work.run.asset_id}
@@ -54,7 +54,7 @@ class Planner:
 
         async def send(deadline: Any) -> Answer:
             result = await self.gateway.call(tool, arguments, key=call.key, deadline=deadline)
-            return Answer(dict(result.output))
+            return Answer(dict(result.output), charged(result, call.quote_usd))
 
         return (await work.journal.call(call, send)).result
 
@@ -92,5 +92,6 @@ def _keep_inspection(answer: Answer, reused: bool) -> Change:
 def catalogue(tools: dict[str, Tool]) -> dict[str, Any]:
     """The tools as a model is told of them: our description and the schema, nothing else."""
     return {
-        name: {"description": tool.description, "input_schema": tool.input_schema} for name, tool in sorted(tools.items())
+        name: {"description": tool.description, "input_schema": tool.input_schema}
+        for name, tool in sorted(tools.items())
     }

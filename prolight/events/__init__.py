@@ -7,13 +7,17 @@ that it belongs to, so an event without its state change, or the reverse, cannot
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, overload
 
 from pydantic import Field, SerializeAsAny, field_validator
 
 from prolight.schemas import Artifact, Critique, Plan, RunError, Stage, State, Usd, Value, compact_json
 
 MAX_EVENT_BYTES = 8 * 1024
+SHORT_TEXT_CHARS = 160
+SHORT_LIST = 8
+"""What is left of a text and of a list when an event has to be shortened."""
 
 
 class Payload(Value):
@@ -21,13 +25,19 @@ class Payload(Value):
 
     def body(self) -> str:
         """`{"type":…,"payload":…}`, as the store wants it."""
-        content = self.model_dump_json(exclude_none=True)
-        if len(content) > MAX_EVENT_BYTES:
-            content = self._shortened().model_dump_json(exclude_none=True)
-        return f'{{"type":"{self.type}","payload":{content}}}'
+        for form in self._forms():
+            content = form.model_dump_json(exclude_none=True)
+            if len(content.encode()) <= MAX_EVENT_BYTES:
+                break
+        return f'{{"type":"{form.type}","payload":{content}}}'
+
+    def _forms(self) -> Iterator[Payload]:
+        yield self
+        yield self._shortened()
+        yield Note(message=f"a {self.type} event was larger than {MAX_EVENT_BYTES} bytes: read the run's record")
 
     def _shortened(self) -> Payload:
-        return Note(message=f"a {self.type} event was larger than {MAX_EVENT_BYTES} bytes: read the run's record")
+        return self
 
 
 class Status(Payload):
@@ -39,6 +49,9 @@ class Status(Payload):
     stage: Stage | None = None
     reason: str | None = None
 
+    def _shortened(self) -> Payload:
+        return self.evolve(reason=_cut(self.reason))
+
 
 class PlanMade(Payload):
     type = "plan"
@@ -48,8 +61,8 @@ class PlanMade(Payload):
     round: int
 
     def _shortened(self) -> Payload:
-        bare = tuple(step.evolve(params={}, why="") for step in self.plan.steps)
-        return self.evolve(plan=self.plan.evolve(steps=bare, not_understood=()))
+        bare = tuple(step.evolve(params={}, depends_on=(), why="") for step in self.plan.steps)
+        return self.evolve(plan=self.plan.evolve(steps=bare, summary=_cut(self.plan.summary), not_understood=()))
 
 
 class Judged(Payload):
@@ -59,7 +72,11 @@ class Judged(Payload):
     round: int
 
     def _shortened(self) -> Payload:
-        return self.evolve(critique=self.critique.evolve(findings=self.critique.findings[:8]))
+        first = (
+            finding.evolve(message=_cut(finding.message), fix="", step=_cut(finding.step))
+            for finding in self.critique.findings[:SHORT_LIST]
+        )
+        return self.evolve(critique=self.critique.evolve(findings=tuple(first)))
 
 
 class Blocked(Payload):
@@ -70,6 +87,9 @@ class Blocked(Payload):
     reasons: tuple[str, ...]
     plan_hash: str = ""
     until: float
+
+    def _shortened(self) -> Payload:
+        return self.evolve(reasons=tuple(_cut(reason) for reason in self.reasons[:SHORT_LIST]))
 
 
 class Progress(Payload):
@@ -104,6 +124,9 @@ class Warned(Payload):
 class Failure(Payload):
     type = "error"
     error: RunError
+
+    def _shortened(self) -> Payload:
+        return self.evolve(error=self.error.evolve(message=_cut(self.error.message), cause=_cut(self.error.cause)))
 
 
 class Cost(Payload):
@@ -140,12 +163,25 @@ class Event(Value):
     @field_validator("payload", mode="before")
     @classmethod
     def _typed(cls, payload: Any, context: Any) -> Any:
-        return PAYLOADS[context.data["type"]].model_validate(payload) if isinstance(payload, dict) else payload
+        if not isinstance(payload, dict):
+            return payload
+        known = PAYLOADS.get(context.data.get("type"))
+        if known is None:
+            raise ValueError("an event of a type that this version does not know")
+        return known.model_validate(payload)
 
     @property
     def final(self) -> bool:
         """Nothing follows."""
         return isinstance(self.payload, Status) and self.payload.state in _TERMINAL
+
+
+@overload
+def _cut(text: str) -> str: ...
+@overload
+def _cut(text: None) -> None: ...
+def _cut(text: str | None) -> str | None:
+    return text and text[:SHORT_TEXT_CHARS]
 
 
 _TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.REJECTED, State.CANCELLED})

@@ -21,6 +21,6 @@ def double(self: Channel, raw: Any, queue: str) -> None:
     deliver(self, raw, queue)
 
 
-Channel._deliver_or_drop = {"lost": lose_every_third, "doubled": double}[os.environ["BELLS"]]
+setattr(Channel, "_deliver_or_drop", {"lost": lose_every_third, "doubled": double}[os.environ["BELLS"]])  # noqa: B010
 
 __all__ = ["app"]

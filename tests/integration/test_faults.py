@@ -37,9 +37,7 @@ async def fill(fleet: Fleet, count: int) -> list[str]:
     run_ids = [first]
     for start in range(1, count, 200):
         request = RunRequest(asset_id=asset, brief="warm key from the left")
-        run_ids += await asyncio.gather(
-            *(fleet.client.enqueue(request) for _ in range(start, min(start + 200, count)))
-        )
+        run_ids += await asyncio.gather(*(fleet.client.enqueue(request) for _ in range(start, min(start + 200, count))))
     return run_ids
 
 
@@ -63,7 +61,9 @@ async def test_a_run_whose_only_worker_is_killed_in_this_stage_completes_and_rep
         else:
             pytest.fail(f"never caught a run in {state}")
         journals = [await fleet.client.store.journal(run_id) for run_id in run_ids]
-        finished = {key for journal in journals for key, entry in journal.items() if json.loads(entry)["status"] == "done"}
+        finished = {
+            key for journal in journals for key, entry in journal.items() if json.loads(entry)["status"] == "done"
+        }
 
         await fleet.start_worker()
         ended = await fleet.all_ended()
@@ -92,6 +92,7 @@ async def test_a_store_that_is_killed_under_load_loses_no_accepted_run_and_no_he
         assert all(worker.poll() is None for worker in fleet.workers)
 
 
+@pytest.mark.heavy
 async def test_ten_thousand_waiting_runs_are_never_ten_thousand_messages(tmp_path: Path) -> None:
     async with Fleet(tmp_path, studio=False, appendfsync="everysec") as fleet:
         await fill(fleet, 10_000)

@@ -6,18 +6,24 @@
 -- Answer: {'ok' | 'conflict' | 'lost' | 'gone', ver, seq, now}
 local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, document, entries = unpack(ARGV, 1, 14)
 local key = run_key(id)
-local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'op', 'op_ver', 'document')
+local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'document')
 local owner, epoch, seq, created, stage_deadline = r[3], tonumber(r[4]), tonumber(r[5] or 0), r[6], tonumber(r[7] or 0)
 
-local function answered(kept) return {'ok', tonumber(kept), seq, clock()} end
-if not r[10] then return {'gone', 0, 0, clock()} end
-if by == 'holder' and r[8] == op then return answered(r[9]) end
-if by == 'client' then
-  local kept = redis.call('GET', 'prolight:op:' .. op)
-  if kept then return answered(kept) end
+-- The version that this very write made earlier, if it did. Each of the last claims has a place for its last write.
+local function made_before()
+  if by == 'client' then return redis.call('GET', 'prolight:op:' .. op) end
+  for place = 0, CLAIMS_KEPT - 1 do
+    local kept = redis.call('HMGET', key, 'op' .. place, 'op_ver' .. place)
+    if kept[1] == op then return kept[2] end
+  end
 end
-if r[2] ~= claim then return {by == 'holder' and 'lost' or 'conflict', tonumber(r[1]), seq, clock()} end
-if r[1] ~= ver then return {'conflict', tonumber(r[1]), seq, clock()} end
+if not r[8] then return {'gone', 0, 0, clock()} end
+local lost = by == 'holder' and (claim == '' or r[2] ~= claim)
+if lost or r[1] ~= ver or r[2] ~= claim then
+  local before = made_before()
+  if before then return {'ok', tonumber(before), seq, clock()} end
+  return {lost and 'lost' or 'conflict', tonumber(r[1]), seq, clock()}
+end
 
 local now = clock()
 ms, deadline, ver = tonumber(ms), tonumber(deadline), ver + 1
@@ -25,7 +31,7 @@ local first_event = 15 + 2 * entries
 
 redis.call('HSET', key, 'ver', ver, 'state', state, 'stage', stage, 'deadline', deadline, 'document', document,
   'seq', seq + #ARGV - first_event + 1)
-if by == 'holder' then redis.call('HSET', key, 'op', op, 'op_ver', ver)
+if by == 'holder' then redis.call('HSET', key, 'op' .. epoch % CLAIMS_KEPT, op, 'op_ver' .. epoch % CLAIMS_KEPT, ver)
 else redis.call('SET', 'prolight:op:' .. op, ver, 'PX', OP_KEPT) end
 if progress == '1' then redis.call('HSET', key, 'crashes', 0) end
 if stage_ms ~= '' then
@@ -37,7 +43,8 @@ for i = first_event, #ARGV do tell(id, seq + i - first_event + 1, epoch, now, AR
 
 if place ~= 'held' then
   redis.call('HSET', key, 'claim', '', 'owner', '', 'hard_stop', 0)
-  if owner ~= '' then redis.call('HDEL', 'prolight:claims:' .. owner, id) end
+  if owner ~= '' then redis.call('HDEL', 'prolight:claims:' .. owner, id)
+  else for _, name in ipairs({'plan', 'critique', 'execute'}) do redis.call('ZREM', 'prolight:ready:' .. name, id) end end
 elseif by == 'client' then
   redis.call('PUBLISH', 'prolight:process:' .. owner, id)
 end
@@ -45,14 +52,12 @@ if place == 'queued' then
   if ms == 0 then make_ready(id, stage, created, deadline, stage_deadline, now)
   else redis.call('ZADD', 'prolight:due', nearest(now + ms, deadline, stage_deadline), due_entry(id)) end
   ring(stage)
-else
-  if place ~= 'held' then
-    for _, name in ipairs({'plan', 'critique', 'execute'}) do redis.call('ZREM', 'prolight:ready:' .. name, id) end
-  end
-  if place == 'parked' then redis.call('ZADD', 'prolight:due', now + ms, due_entry(id)) end
-  if place == 'ended' then
-    redis.call('ZREM', 'prolight:due', due_entry(id))
-    for _, kind in ipairs({'run:', 'journal:', 'events:'}) do redis.call('PEXPIRE', 'prolight:' .. kind .. id, ms) end
-  end
+elseif place == 'parked' then
+  redis.call('ZADD', 'prolight:due', now + ms, due_entry(id))
+elseif place == 'ended' then
+  redis.call('ZREM', 'prolight:due', due_entry(id))
+  redis.call('ZADD', 'prolight:ended', now + ms, id)
+  redis.call('PEXPIRE', 'prolight:idem:' .. (redis.call('HGET', key, 'idem') or ''), ms)
+  for _, kind in ipairs({'run:', 'journal:', 'events:'}) do redis.call('PEXPIRE', 'prolight:' .. kind .. id, ms) end
 end
 return {'ok', ver, seq + #ARGV - first_event + 1, now}

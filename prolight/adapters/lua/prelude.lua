@@ -1,10 +1,11 @@
 -- Shared by all scripts: it stands before each of them. All times are milliseconds of the store's own clock.
 --
--- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint
---                                hard_stop deadline stage_ms stage_deadline op op_ver      expires after the run ended
+-- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem
+--                                hard_stop deadline stage_ms stage_deadline op<n> op_ver<n> expires after the run ended
 -- prolight:journal:<id>   hash   call key -> entry (JSON)                                  expires with the run
 -- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
 -- prolight:runs           zset   run id, by creation: the index that lists read
+-- prolight:ended          zset   ids of finished runs, by the time at which they expire
 -- prolight:due            zset   run:<id>, by the time at which somebody must look at it
 -- prolight:ready:<stage>  zset   run ids that a worker may claim now, in our order
 -- prolight:processes      hash   process id -> JSON {slots, stages, beat, ...}
@@ -12,12 +13,15 @@
 -- prolight:claims:<proc>  hash   run id -> claim id
 -- prolight:slots          hash   stage -> slots of the living processes
 -- prolight:clock          hash   last offset swept server hold_deaths hold_leases
+-- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store
 -- prolight:op:<op id>     string the answer to a client's write                            expires
--- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires
+-- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires with the run
 -- prolight.<stage>        list   the Celery queue: bells
 
 local LOOK_AGAIN = 60000      -- a waiting run is looked at this often, whatever happens
 local OP_KEPT = 600000
+local BELLS_AT_A_TIME = 1000  -- Lua unpacks no more than some thousand values
+local CLAIMS_KEPT = 4         -- so many claims of a run can still ask for the answer to their last write
 
 local function run_key(id) return 'prolight:run:' .. id end
 local function due_entry(id) return 'run:' .. id end
@@ -52,7 +56,9 @@ local function ring(stage)
   if missing > 0 then
     local bells, bell = {}, string.gsub(BELL, 'STAGE', stage)
     for i = 1, missing do bells[i] = bell end
-    redis.call('LPUSH', queue, unpack(bells))
+    for first = 1, missing, BELLS_AT_A_TIME do
+      redis.call('LPUSH', queue, unpack(bells, first, math.min(missing, first + BELLS_AT_A_TIME - 1)))
+    end
   end
 end
 

@@ -59,7 +59,7 @@ end
 -- Who died: the kernel closed its connection, so nobody listens on its channel.
 local slots = {plan = 0, critique = 0, execute = 0}
 local function count_slots(described)
-  for _, stage in ipairs(described.stages) do slots[stage] = slots[stage] + described.slots end
+  for _, stage in ipairs(described.stages) do slots[stage] = (slots[stage] or 0) + described.slots end
 end
 if retiring ~= '' then bury(retiring, false) end
 local processes = redis.call('HGETALL', 'prolight:processes')
@@ -89,9 +89,14 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'prolight:due', '-inf', now, 
   else end_claim(id, r, true) end
 end
 
-for _, id in ipairs(redis.call('ZRANGE', 'prolight:runs', 0, 9)) do
-  if redis.call('EXISTS', run_key(id)) == 0 then redis.call('ZREM', 'prolight:runs', id) end
+-- What is expired leaves the index. Keys expire by the host's clock, which may lag behind ours.
+local expired = redis.call('ZRANGEBYSCORE', 'prolight:ended', '-inf', now, 'LIMIT', 0, most)
+for _, id in ipairs(expired) do
+  if redis.call('EXISTS', run_key(id)) == 1 then redis.call('ZADD', 'prolight:ended', now + LOOK_AGAIN, id)
+  else redis.call('ZREM', 'prolight:ended', id); redis.call('ZREM', 'prolight:runs', id) end
 end
+if #expired == most then again = 0 end
+
 for stage in pairs(slots) do ring(stage) end
 local next_due = redis.call('ZRANGE', 'prolight:due', 0, 0, 'WITHSCORES')
 if next_due[2] then again = math.min(again, math.max(0, tonumber(next_due[2]) - now)) end

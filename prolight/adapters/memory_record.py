@@ -1,0 +1,159 @@
+"""One run as `memory_store.py` keeps it, and what claims, decisions and sweeps make of it.
+
+Times are whole milliseconds of the store's clock, as in the scripts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from prolight.errors import StoreRefused
+from prolight.events import Payload, stamp
+from prolight.lifecycle import STAGES, Ended, Held, Parked, Queued
+from prolight.ports import Snapshot, Write
+from prolight.schemas import MAX_DOCUMENT_BYTES, RunContext, Stage, State
+
+LOOK_AGAIN_MS = 60_000
+DECIDE_WITHIN_MS = 2_000
+
+
+@dataclass(slots=True)
+class Record:
+    """Fields as in the run's hash on a server; 0 or None: not set."""
+
+    run_id: str
+    fingerprint: str
+    document: str
+    state: State
+    stage_ms: int
+    deadline: int
+    created: int
+    ver: int = 1
+    epoch: int = 0
+    claim_id: str = ""
+    owner: str = ""
+    attempt: int = 0
+    crashes: int = 0
+    hard_stop: int = 0
+    stage_deadline: int = 0
+    ready: bool = False
+    due: int | None = None
+    expires: int | None = None
+    events: list[str] = field(default_factory=list)
+    journal: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Stage | None:
+        return STAGES.get(self.state)
+
+    @property
+    def age(self) -> tuple[int, str]:
+        return self.created, self.run_id
+
+    def expired(self, now: int) -> bool:
+        return self.expires is not None and self.expires <= now
+
+    def stopped(self, now: int) -> bool:
+        """A deadline has passed."""
+        return any(0 < moment <= now for moment in (self.deadline, self.stage_deadline))
+
+    def make_ready(self, now: int) -> None:
+        """Claimable now, and looked at again before long."""
+        self.ready = True
+        self.due = _nearest(now + LOOK_AGAIN_MS, self.deadline, self.stage_deadline)
+
+    def decide_later(self, now: int) -> None:
+        """A decision that was asked for and not made is asked for again."""
+        self.due = now + DECIDE_WITHIN_MS
+
+    def take(self, claim_id: str, process: str, now: int, lease: int) -> bool:
+        """Whether the claim was given; a stage whose time has run out is left to the sweep."""
+        self.ready = False
+        stage_deadline = self.stage_deadline or now + self.stage_ms
+        hard_stop = _nearest(self.deadline, stage_deadline)
+        if hard_stop <= now:
+            self.due = now
+            return False
+        self.epoch += 1
+        self.attempt += 1
+        self.claim_id, self.owner = claim_id, process
+        self.stage_deadline, self.hard_stop = stage_deadline, hard_stop
+        self.prolong(now, lease)
+        return True
+
+    def prolong(self, now: int, lease: int) -> None:
+        self.due = min(now + lease, self.hard_stop)
+
+    def end_claim(self) -> None:
+        self.claim_id = self.owner = ""
+        self.hard_stop = 0
+
+    def write(self, write: Write, document: str, now: int) -> None:
+        """Carry out a decision that was found to be up to date."""
+        run = write.decision.run
+        self.document, self.state, self.deadline = document, run.state, deadline_of(run)
+        self.ver += 1
+        self.journal |= write.journal
+        if write.progress:
+            self.crashes = 0
+        if not isinstance(write.decision.placement, Held):
+            self.end_claim()
+            self.ready = False
+        self._place(write, now)
+        self.tell(write.decision.events, now)
+
+    def _place(self, write: Write, now: int) -> None:
+        match write.decision.placement:
+            case Queued(after=after, budget=budget):
+                if budget is not None:
+                    self.stage_ms, self.stage_deadline = milliseconds(budget), 0
+                    self.attempt = self.crashes = 0
+                self.make_ready(now)
+                if after:
+                    self.ready = False
+                    self.due = _nearest(now + milliseconds(after), self.deadline, self.stage_deadline)
+            case Parked(after=after):
+                self.due = now + milliseconds(after)
+            case Ended(retention=retention):
+                self.due, self.expires = None, now + milliseconds(retention)
+
+    def tell(self, payloads: tuple[Payload, ...], now: int) -> None:
+        for seq, payload in enumerate(payloads, len(self.events) + 1):
+            self.events.append(stamp(payload.body(), run_id=self.run_id, seq=seq, epoch=self.epoch, at=now / 1000))
+
+    def view(self) -> Snapshot:
+        return Snapshot(
+            run=RunContext.from_json(self.document),
+            ver=self.ver,
+            epoch=self.epoch,
+            claim_id=self.claim_id,
+            owner=self.owner,
+            attempt=self.attempt,
+            crashes=self.crashes,
+            seq=len(self.events),
+            ready=self.ready,
+            due_at=None if self.due is None else self.due / 1000,
+            hard_stop=self.hard_stop / 1000 or None,
+        )
+
+
+def _nearest(*moments: int) -> int:
+    return min(moment for moment in moments if moment)
+
+
+def deadline_of(run: RunContext) -> int:
+    return round((run.works_until or 0) * 1000)
+
+
+def document_of(run: RunContext) -> str:
+    """The run as it is kept. Raises `StoreRefused` for one that is too large."""
+    document = run.to_json()
+    size = len(document.encode())
+    if size > MAX_DOCUMENT_BYTES:
+        raise StoreRefused(f"run {run.run_id} would take {size} bytes, at most {MAX_DOCUMENT_BYTES}")
+    return document
+
+
+def milliseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

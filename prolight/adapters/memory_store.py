@@ -1,0 +1,254 @@
+"""The run store in the memory of one process, for unit tests and the in-process runner.
+
+It behaves as the scripts in `lua/` do; each method can be read beside the script of its name.
+Nothing outlives the process, and nobody hears bells here, so none are rung.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from prolight.adapters.memory_record import LOOK_AGAIN_MS, Record, deadline_of, document_of, milliseconds
+from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
+from prolight.events import Event, parse
+from prolight.lifecycle import Decision, Queued
+from prolight.ports import Claim, Process, Snapshot, Swept, Write
+from prolight.schemas import Stage, State
+
+DUE_AT_A_TIME = 100
+ANSWER_KEPT_MS = 600_000
+DEATH_AFTER_MS = 1_000
+STOOD_STILL_MS = 3_000
+
+
+@dataclass(slots=True)
+class _Look:
+    """One sweep: what it found, and when the next look is wanted."""
+
+    now: int
+    next_looks: list[int]
+    overdue: list[str] = field(default_factory=list)
+    poisoned: list[str] = field(default_factory=list)
+
+    def decide(self, record: Record, answered: list[str]) -> None:
+        record.decide_later(self.now)
+        answered.append(record.run_id)
+
+
+class MemoryStore:
+    """Implements `ports.RunStore`.
+
+    `clock` gives the time in seconds; a step back is absorbed by an offset. `listens` says whether the
+    process of that id is alive. Both may be replaced at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        lease: timedelta = timedelta(seconds=12),
+        crashes_to_poison: int = 5,
+        clock: Callable[[], float] = time.time,
+        listens: Callable[[str], bool] = lambda _process: True,
+    ) -> None:
+        self.clock = clock
+        self.listens = listens
+        self._lease = milliseconds(lease)
+        self._crashes_to_poison = crashes_to_poison
+        self._last = self._offset = 0
+        self._swept: int | None = None
+        self._hold_leases = 0
+        self._runs: dict[str, Record] = {}
+        self._keys: dict[str, str] = {}
+        self._answers: dict[str, tuple[Snapshot, int]] = {}
+        self._processes: dict[str, Process] = {}
+        self._absent: dict[str, int] = {}
+        self._told = asyncio.Event()
+
+    def now(self) -> float:
+        return self._time() / 1000
+
+    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
+        run, queued = decision.run, decision.placement
+        assert isinstance(queued, Queued)
+        assert queued.budget is not None
+        document, now = document_of(run), self._time()
+        by_key = self._find(self._keys.get(idempotency_key or "", ""), now)
+        known = by_key or self._find(run.run_id, now)
+        if known and known.fingerprint != fingerprint:
+            message = f"is taken by run {known.run_id}, which was asked for with other content"
+            raise IdempotencyMismatch(message, field="idempotency_key" if by_key else "run_id")
+        if idempotency_key:
+            self._keys[idempotency_key] = known.run_id if known else run.run_id
+        if known:
+            return known.run_id, False
+        budget = milliseconds(queued.budget)
+        record = Record(run.run_id, fingerprint, document, run.state, budget, deadline_of(run), now)
+        self._runs[run.run_id] = record
+        record.make_ready(now)
+        record.tell(decision.events, now)
+        self._wake_followers()
+        return run.run_id, True
+
+    async def read(self, run_id: str) -> Snapshot:
+        return self._get(run_id, self._time()).view()
+
+    async def recent(self, limit: int) -> list[Snapshot]:
+        now = self._time()
+        alive = [record for record in self._runs.values() if not record.expired(now)]
+        return [record.view() for record in sorted(alive, key=lambda record: record.age, reverse=True)[: max(0, limit)]]
+
+    async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
+        now, claim_id = self._time(), uuid.uuid4().hex
+        waiting = [record for record in self._runs.values() if record.ready and record.stage is stage]
+        heads = sorted(waiting, key=lambda record: record.age)[:count]
+        taken = [record for record in heads if record.take(claim_id, process, now, self._lease)]
+        return [Claim(record.view(), dict(record.journal)) for record in taken]
+
+    async def commit(self, write: Write) -> Snapshot:
+        run, base, now = write.decision.run, write.base, self._time()
+        document, record = document_of(run), self._get(run.run_id, now)
+        kept = self._answers.get(write.op_id)
+        if kept and kept[1] > now:
+            return kept[0]
+        if write.holder and (not base.claim_id or record.claim_id != base.claim_id):
+            raise ClaimLost(f"the claim of run {run.run_id} has ended")
+        if (record.claim_id, record.ver) != (base.claim_id, base.ver):
+            raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
+        record.write(write, document, now)
+        self._wake_followers()
+        answer = replace(record.view(), run=run)
+        self._answers[write.op_id] = answer, now + ANSWER_KEPT_MS
+        return answer
+
+    async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
+        now = self._time()
+        self._processes[process.id] = replace(process, beat_at=now / 1000)
+        over = set()
+        for run_id, claim_id in claims.items():
+            record = self._find(run_id, now)
+            held = record and (record.claim_id, record.owner) == (claim_id, process.id)
+            if record and held:
+                record.prolong(now, self._lease)
+            if not record or not held or record.state is State.CANCELLING:
+                over.add(run_id)
+        return over
+
+    async def retire(self, process: str) -> None:
+        self._sweep(retiring=process)
+
+    async def sweep(self) -> Swept:
+        return self._sweep()
+
+    def _sweep(self, *, retiring: str = "") -> Swept:
+        look = _Look(now := self._time(), [now + LOOK_AGAIN_MS])
+        if self._swept is not None and now - self._swept > max(self._lease / 4, STOOD_STILL_MS):
+            self._hold_leases = now + self._lease
+        self._swept = now
+        self._forget(now)
+        if retiring:
+            self._bury(retiring, look, crashed=False)
+        for process in list(self._processes):
+            self._look_after(process, look)
+        for record in self._due(now):
+            self._look_at(record, look)
+        look.next_looks += [record.due for record in self._runs.values() if record.due is not None]
+        again = timedelta(milliseconds=max(0, min(look.next_looks) - now))
+        return Swept(tuple(look.overdue), tuple(look.poisoned), again)
+
+    def _look_after(self, process: str, look: _Look) -> None:
+        if self.listens(process):
+            self._absent.pop(process, None)
+            return
+        dead_at = self._absent.setdefault(process, look.now) + DEATH_AFTER_MS
+        if dead_at <= look.now:
+            self._bury(process, look, crashed=True)
+        else:
+            look.next_looks.append(dead_at)
+
+    def _bury(self, process: str, look: _Look, *, crashed: bool) -> None:
+        for record in self._runs.values():
+            if record.owner == process:
+                self._free(record, look, crashed=crashed)
+        self._processes.pop(process, None)
+        self._absent.pop(process, None)
+
+    def _look_at(self, record: Record, look: _Look) -> None:
+        if record.claim_id and record.hard_stop <= look.now:
+            look.decide(record, look.overdue)
+        elif record.claim_id and self._hold_leases > look.now:
+            record.due = self._hold_leases
+        else:
+            self._free(record, look, crashed=bool(record.claim_id))
+
+    def _free(self, record: Record, look: _Look, *, crashed: bool) -> None:
+        """Nobody holds it (any more): claimable, or in need of a decision."""
+        record.crashes += crashed
+        record.end_claim()
+        if record.stage is None or record.stopped(look.now):
+            look.decide(record, look.overdue)
+        elif record.crashes >= self._crashes_to_poison:
+            look.decide(record, look.poisoned)
+        else:
+            record.make_ready(look.now)
+
+    def _due(self, now: int) -> list[Record]:
+        due = [record for record in self._runs.values() if record.due is not None and record.due <= now]
+        return sorted(due, key=lambda record: (record.due, record.run_id))[:DUE_AT_A_TIME]
+
+    def _forget(self, now: int) -> None:
+        """What is past its expiry goes."""
+        self._runs = {run_id: record for run_id, record in self._runs.items() if not record.expired(now)}
+        self._keys = {key: run_id for key, run_id in self._keys.items() if run_id in self._runs}
+        self._answers = {op_id: kept for op_id, kept in self._answers.items() if kept[1] > now}
+
+    async def processes(self) -> list[Process]:
+        known = sorted(self._processes.values(), key=lambda process: process.id)
+        return [replace(process, alive=process.id not in self._absent) for process in known]
+
+    async def backlog(self) -> Mapping[Stage, int]:
+        waiting = [record.stage for record in self._runs.values() if record.ready]
+        return {stage: waiting.count(stage) for stage in Stage}
+
+    async def journal(self, run_id: str) -> Mapping[str, str]:
+        record = self._find(run_id, self._time())
+        return dict(record.journal) if record else {}
+
+    async def events(self, run_id: str, after: int = 0) -> list[str]:
+        record = self._find(run_id, self._time())
+        return record.events[after:] if record else []
+
+    async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        while True:
+            record = self._get(run_id, self._time())
+            for text in record.events[after:]:
+                event = parse(text)
+                after = event.seq
+                yield event
+            if after >= len(record.events):
+                if record.expires is not None:
+                    return
+                await self._told.wait()
+
+    def _wake_followers(self) -> None:
+        self._told.set()
+        self._told = asyncio.Event()
+
+    def _time(self) -> int:
+        host = round(self.clock() * 1000)
+        self._offset = max(self._offset, self._last - host)
+        self._last = host + self._offset
+        return self._last
+
+    def _find(self, run_id: str, now: int) -> Record | None:
+        record = self._runs.get(run_id)
+        return None if record is None or record.expired(now) else record
+
+    def _get(self, run_id: str, now: int) -> Record:
+        if record := self._find(run_id, now):
+            return record
+        raise RunNotFound(run_id)

@@ -1,0 +1,155 @@
+"""Accepting a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from prolight.errors import IdempotencyMismatch, RunNotFound, StoreRefused
+from prolight.events import parse
+from prolight.lifecycle import Ended
+from prolight.ports import RunStore
+from prolight.schemas import RunContext, Stage, State
+
+from .backends import Backend
+from .runs import DEADLINES, cancelled, commit, submission, submit
+
+
+async def test_a_new_run_waits_for_a_planner(backend: Backend) -> None:
+    assert await submit(backend) == ("run-1", True)
+    snapshot = await backend.store.read("run-1")
+    assert (snapshot.run.state, snapshot.activity) == (State.PLANNING, "queued")
+    assert (snapshot.ver, snapshot.epoch, snapshot.attempt, snapshot.crashes, snapshot.claim_id) == (1, 0, 0, 0, "")
+    assert (await backend.store.backlog())[Stage.PLAN] == 1
+
+
+async def test_the_document_comes_back_as_it_was_given(backend: Backend) -> None:
+    decision = submission("run-1", await backend.now(), brief='weiches Licht, "warm" — 柔らかい光 💡 \\ %d', note="é\n")
+    await backend.store.create(decision, fingerprint="f", idempotency_key=None)
+    assert (await backend.store.read("run-1")).run == decision.run
+
+
+async def test_its_first_event_is_its_status(backend: Backend) -> None:
+    before = await backend.now()
+    await submit(backend)
+    (event,) = map(parse, await backend.store.events("run-1"))
+    assert (event.run_id, event.seq, event.epoch, event.type) == ("run-1", 1, 0, "status")
+    assert before <= event.at <= await backend.now()
+
+
+async def test_somebody_looks_at_a_waiting_run_within_a_minute(backend: Backend) -> None:
+    before = await backend.now()
+    await submit(backend)
+    due_at = (await backend.store.read("run-1")).due_at
+    assert due_at is not None
+    assert before + 60 <= due_at <= await backend.now() + 60
+
+
+async def test_somebody_looks_at_it_at_its_deadline_if_that_is_nearer(backend: Backend) -> None:
+    decision = submission("run-1", await backend.now())
+    soon = decision.run.evolve(works_until=await backend.now() + 20)
+    await backend.store.create(replace(decision, run=soon), fingerprint="f", idempotency_key=None)
+    assert (await backend.store.read("run-1")).due_at == pytest.approx(soon.works_until, abs=0.001)
+
+
+async def test_asked_again_by_run_id_it_is_the_same_run(backend: Backend) -> None:
+    await submit(backend)
+    assert await submit(backend) == ("run-1", False)
+    assert len(await backend.store.events("run-1")) == 1
+
+
+async def test_asked_again_by_key_it_is_the_first_run_whatever_id_is_proposed(backend: Backend) -> None:
+    await submit(backend, "run-1", key="order 7")
+    assert await submit(backend, "run-2", key="order 7") == ("run-1", False)
+    with pytest.raises(RunNotFound):
+        await backend.store.read("run-2")
+
+
+async def test_another_request_under_the_same_key_is_refused_and_leaves_no_trace(backend: Backend) -> None:
+    await submit(backend, "run-1", key="order 7")
+    with pytest.raises(IdempotencyMismatch, match=r"^idempotency_key: is taken by run run-1"):
+        await submit(backend, "run-2", key="order 7", fingerprint="other")
+    assert [snapshot.run.run_id for snapshot in await backend.store.recent(10)] == ["run-1"]
+
+
+async def test_another_request_under_the_same_run_id_is_refused(backend: Backend) -> None:
+    await submit(backend)
+    with pytest.raises(IdempotencyMismatch, match=r"^run_id: is taken by run run-1"):
+        await submit(backend, fingerprint="other")
+
+
+async def test_a_taken_run_id_is_named_even_if_a_new_key_came_with_it(backend: Backend) -> None:
+    await submit(backend)
+    with pytest.raises(IdempotencyMismatch, match=r"^run_id: "):
+        await submit(backend, key="order 7", fingerprint="other")
+
+
+async def test_a_key_that_came_with_a_known_run_belongs_to_it_from_then_on(backend: Backend) -> None:
+    await submit(backend, "run-1")
+    await submit(backend, "run-1", key="order 7")
+    assert await submit(backend, "run-2", key="order 7") == ("run-1", False)
+
+
+async def test_a_document_of_more_than_64_kib_is_refused_and_leaves_no_trace(backend: Backend) -> None:
+    wide = {f"{n:02}": "💡" * 512 for n in range(32)}
+    decision = submission("run-1", await backend.now(), brief="💡" * 4000, **wide)
+    assert len(decision.run.to_json()) < 64 * 1024, "in characters it would do"
+    with pytest.raises(StoreRefused, match="at most 65536"):
+        await backend.store.create(decision, fingerprint="f", idempotency_key="order 7")
+    assert await backend.store.recent(1) == []
+    assert await submit(backend, "run-2", key="order 7") == ("run-2", True)
+
+
+async def test_an_unknown_run_is_not_found(store: RunStore) -> None:
+    with pytest.raises(RunNotFound, match="no run 'run-1'"):
+        await store.read("run-1")
+
+
+class TestAnIdempotencyKey:
+    async def test_belongs_to_its_run_for_as_long_as_that_lives(self, backend: Backend) -> None:
+        await submit(backend, "run-1", key="order 7")
+        await backend.advance(DEADLINES.retention.total_seconds() * 3)
+        assert await submit(backend, "run-2", key="order 7") == ("run-1", False)
+
+    @pytest.mark.needs("server")
+    async def test_is_not_forgotten_before_its_run_nor_kept_after_it(self, backend: Backend, server: Redis) -> None:
+        await submit(backend, "run-1", key="order 7")
+        (key,) = await server.keys("prolight:idem:*")
+        assert await server.pttl(key) == -1, "it stays while the run lives"
+        base = await backend.store.read("run-1")
+        await commit(backend.store, base, cancelled(base, await backend.now()), holder=False)
+        left = await server.pttl("prolight:run:run-1")
+        assert left - 1000 < await server.pttl(key) <= left + 1000
+
+    async def test_is_free_again_when_its_run_is_forgotten(self, backend: Backend) -> None:
+        await submit(backend, "run-1", key="order 7")
+        base = await backend.store.read("run-1")
+        gone = replace(cancelled(base, await backend.now()), placement=Ended(timedelta(0)))
+        await commit(backend.store, base, gone, holder=False)
+        assert await submit(backend, "run-2", key="order 7") == ("run-2", True)
+
+
+class TestLists:
+    async def test_the_newest_run_comes_first(self, backend: Backend) -> None:
+        for run_id in ("a", "c", "b"):
+            await submit(backend, run_id)
+            await backend.advance(1)
+        assert [_id(snapshot.run) for snapshot in await backend.store.recent(2)] == ["b", "c"]
+
+    async def test_none_are_listed_when_none_are_asked_for(self, backend: Backend) -> None:
+        await submit(backend)
+        assert await backend.store.recent(0) == []
+
+    async def test_a_store_without_runs_has_nothing_to_tell(self, store: RunStore) -> None:
+        assert await store.recent(5) == []
+        assert await store.processes() == []
+        assert await store.events("run-1") == []
+        assert await store.journal("run-1") == {}
+        assert set((await store.backlog()).values()) == {0}
+
+
+def _id(run: RunContext) -> str:
+    return run.run_id

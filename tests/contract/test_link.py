@@ -1,0 +1,55 @@
+"""The connection to a server that other things go wrong on."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from prolight.adapters.redis_store import RedisStore
+from prolight.embedded.valkey import LOOPBACK, free_port
+from prolight.errors import StoreError
+from prolight.schemas import Stage
+
+from .backends import WITHIN_SECONDS, Backend, RedisBackend
+from .runs import claim, submit
+
+pytestmark = pytest.mark.needs("server", "connections")
+
+
+async def test_a_value_that_is_no_text_is_an_error_and_the_link_goes_on(backend: Backend, server: Redis) -> None:
+    await server.hset("prolight:journal:run-1", "call", b"\xff\xfe")
+    async with asyncio.timeout(WITHIN_SECONDS):
+        with pytest.raises(StoreError):
+            await backend.store.journal("run-1")
+        await server.delete("prolight:journal:run-1")
+        assert await submit(backend) == ("run-1", True)
+
+
+async def test_a_broken_connection_is_made_anew(backend: Backend, server: Redis) -> None:
+    await submit(backend)
+    await server.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert (await claim(backend.store, Stage.PLAN)).run_id == "run-1"
+
+
+async def test_what_was_asked_for_together_is_answered_each_its_own(backend: Backend) -> None:
+    async with asyncio.timeout(WITHIN_SECONDS):
+        answers = await asyncio.gather(*(submit(backend, f"run-{n}") for n in range(50)))
+    assert sorted(answers) == sorted((f"run-{n}", True) for n in range(50))
+
+
+async def test_who_stops_waiting_does_not_disturb_the_others(backend: Backend) -> None:
+    assert isinstance(backend, RedisBackend)
+    first = asyncio.ensure_future(backend.link.call("ECHO", "first"))
+    second = asyncio.ensure_future(backend.link.call("ECHO", "second"))
+    first.cancel()
+    assert await second == "second"
+
+
+async def test_no_server_is_an_error_when_patience_is_spent() -> None:
+    nowhere = RedisStore(f"redis://{LOOPBACK}:{free_port()}/0", patience=timedelta(0))
+    with pytest.raises(StoreError, match="no answer from the store at redis://127"):
+        await nowhere.read("run-1")
+    await nowhere.close()
