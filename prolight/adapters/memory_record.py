@@ -14,6 +14,8 @@ from prolight.lifecycle import STAGES, Ended, Held, Parked, Queued
 from prolight.ports import Snapshot, Write
 from prolight.schemas import MAX_DOCUMENT_BYTES, RunContext, Stage, State
 
+CLAIMS_KEPT = 4
+"""So many claims of a run can still ask for the answer to their last write."""
 LOOK_AGAIN_MS = 60_000
 DECIDE_WITHIN_MS = 2_000
 
@@ -42,6 +44,7 @@ class Record:
     expires: int | None = None
     events: list[str] = field(default_factory=list)
     journal: dict[str, str] = field(default_factory=dict)
+    answers: dict[int | str, tuple[str, Snapshot]] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage | None:
@@ -102,6 +105,14 @@ class Record:
             self.ready = False
         self._place(write, now)
         self.tell(write.decision.events, now)
+
+    def remember(self, write: Write, answer: Snapshot) -> Snapshot:
+        """The answer, kept for whoever asks again: the last one of each claim, and each one of a client."""
+        self.answers[self.epoch % CLAIMS_KEPT if write.holder else write.op_id] = write.op_id, answer
+        return answer
+
+    def answered(self, op_id: str) -> Snapshot | None:
+        return dict(self.answers.values()).get(op_id)
 
     def _place(self, write: Write, now: int) -> None:
         match write.decision.placement:

@@ -21,7 +21,6 @@ from prolight.ports import Claim, Process, Snapshot, Swept, Write
 from prolight.schemas import Stage, State
 
 DUE_AT_A_TIME = 100
-ANSWER_KEPT_MS = 600_000
 DEATH_AFTER_MS = 1_000
 STOOD_STILL_MS = 3_000
 
@@ -64,7 +63,6 @@ class MemoryStore:
         self._hold_leases = 0
         self._runs: dict[str, Record] = {}
         self._keys: dict[str, str] = {}
-        self._answers: dict[str, tuple[Snapshot, int]] = {}
         self._processes: dict[str, Process] = {}
         self._absent: dict[str, int] = {}
         self._told = asyncio.Event()
@@ -112,18 +110,15 @@ class MemoryStore:
     async def commit(self, write: Write) -> Snapshot:
         run, base, now = write.decision.run, write.base, self._time()
         document, record = document_of(run), self._get(run.run_id, now)
-        kept = self._answers.get(write.op_id)
-        if kept and kept[1] > now:
-            return kept[0]
+        if answered := record.answered(write.op_id):
+            return answered
         if write.holder and (not base.claim_id or record.claim_id != base.claim_id):
             raise ClaimLost(f"the claim of run {run.run_id} has ended")
         if (record.claim_id, record.ver) != (base.claim_id, base.ver):
             raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
         record.write(write, document, now)
         self._wake_followers()
-        answer = replace(record.view(), run=run)
-        self._answers[write.op_id] = answer, now + ANSWER_KEPT_MS
-        return answer
+        return record.remember(write, replace(record.view(), run=run))
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
         now = self._time()
@@ -204,7 +199,6 @@ class MemoryStore:
         """What is past its expiry goes."""
         self._runs = {run_id: record for run_id, record in self._runs.items() if not record.expired(now)}
         self._keys = {key: run_id for key, run_id in self._keys.items() if run_id in self._runs}
-        self._answers = {op_id: kept for op_id, kept in self._answers.items() if kept[1] > now}
 
     async def processes(self) -> list[Process]:
         known = sorted(self._processes.values(), key=lambda process: process.id)
