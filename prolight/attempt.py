@@ -40,19 +40,27 @@ class Attempt:
         self._writer = Writer(parts.store, claim)
         self._journal = Journal(self._writer, claim.journal, parts.retry)
         self._run_id = claim.run_id
-        self.ending = False
-        """The outcome is being committed: nothing is left to interrupt."""
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupted = False
+        self._ending = False
 
     @property
     def interruptible(self) -> bool:
         """No call is under way that could have an effect."""
         return self._journal.interruptible
 
-    async def make(self) -> Outcome | Lost:
-        """Work until the stage has an outcome, and commit it.
+    def interrupt(self) -> None:
+        """Stop, from within the loop: the run is released, or let go when it is being cancelled.
 
-        Cancelling the coroutine releases the run, or lets it go when it is being cancelled.
+        An outcome that is being committed stands.
         """
+        self._interrupted = True
+        if self._task and not self._ending:
+            self._task.cancel()
+
+    async def make(self) -> Outcome | Lost:
+        """Work until the stage has an outcome, and commit it."""
+        self._task = asyncio.current_task()
         try:
             outcome = await self._work()
             return await _uncancelled(self._finish(outcome))
@@ -63,6 +71,8 @@ class Attempt:
     async def _work(self) -> Outcome:
         run = self._writer.run
         stage = STAGES[run.state]
+        if self._interrupted:
+            return Released()
         try:
             return await self._parts.agents[stage].work(Work(run, self._writer, self._journal))
         except (ClaimLost, StoreUnavailable):
@@ -78,7 +88,7 @@ class Attempt:
 
     async def _finish(self, outcome: Outcome) -> Outcome:
         writer, deadlines = self._writer, self._parts.deadlines
-        self.ending = True
+        self._ending = True
         try:
             await writer.finish(lambda run: conclude(outcome, run, now=writer.now(), deadlines=deadlines))
         except (ClaimLost, RunNotFound, IllegalMove, StoreUnavailable):

@@ -13,9 +13,11 @@ from typing import Any
 from prolight.errors import PlanInvalid
 from prolight.schemas import Lock, Plan
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def sha256(content: bytes) -> str:

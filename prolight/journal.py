@@ -13,7 +13,7 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -118,6 +118,11 @@ class Journal:
         """Whatever is under way may be cut short without harm."""
         return all(effect == "pure" for effect in self._under_way)
 
+    def unused(self, keys: Iterable[str], arguments_hash: str) -> str:
+        """The first of these keys that no call with other arguments has taken."""
+        entries = ((key, self._entry(key)) for key in keys)
+        return next(key for key, entry in entries if entry is None or entry.arguments_hash == arguments_hash)
+
     async def call(self, call: Call, send: Callable[[timedelta], Awaitable[Answer]]) -> Answer:
         """The answer: from the journal when it is there, else by sending, again where that is safe.
 
@@ -140,7 +145,9 @@ class Journal:
 
     def _known(self, call: Call) -> Entry | None:
         entry = self._entry(call.key)
-        if entry and entry.arguments_hash != call.arguments_hash and entry.status in ("done", "started", "unknown"):
+        if entry and entry.arguments_hash != call.arguments_hash and entry.status != "refused":
+            if call.effect == "pure":
+                return None
             raise NeedsReview(f"{call.name} was called with other arguments before: the code has changed")
         return entry
 

@@ -203,7 +203,7 @@ def planned(run: RunContext, plan: Plan, lock: Lock, *, now: float, deadlines: D
     said = [
         Warned(code="not_understood", message=f"not understood, so not done: {', '.join(plan.not_understood)}"[:600])
     ] if plan.not_understood else []  # fmt: skip
-    return _move(run, Move.PLANNED, now, deadlines, made, *said, plan=plan, lock=lock, critique=None, approval=None)
+    return _move(run, Move.PLANNED, now, deadlines, made, *said, plan=plan, lock=lock, approval=None)
 
 
 def judged(

@@ -223,7 +223,7 @@ class Runtime:
 
     def _interrupt(self, run_id: str) -> None:
         if working := self.working.get(run_id):
-            working.task.cancel()
+            working.attempt.interrupt()
 
     async def _cancel_run(self, run_id: str) -> None:
         try:
@@ -253,10 +253,10 @@ class Runtime:
         await self._settle(SETTLE)
         for working in list(self.working.values()):
             if working.attempt.interruptible:
-                working.task.cancel()
+                working.attempt.interrupt()
         await self._settle(timedelta(seconds=self.settings.drain_seconds))
         for working in list(self.working.values()):
-            working.task.cancel()
+            working.attempt.interrupt()
         await self._settle(SETTLE)
         try:
             async with asyncio.timeout(SETTLE.total_seconds()):
@@ -293,9 +293,9 @@ class Runtime:
         if working and working.claim.snapshot.claim_id == claim_id:
             now = await self._store.read(run_id)
             over = now.claim_id != claim_id or now.run.state is State.CANCELLING
-            if over and self.working.get(run_id) is working and not working.attempt.ending:
+            if over and self.working.get(run_id) is working:
                 log.warning("run %s: cancelled, or taken by somebody else: stopping", run_id)
-                working.task.cancel()
+                working.attempt.interrupt()
 
 
 runtime = Runtime()

@@ -1,4 +1,7 @@
-"""A model and a tool that answer at once: what is left is ProLight itself. For benchmarks (`PROLIGHT_MODEL=instant`)."""
+"""A model and a tool that answer at once: what is left is ProLight itself.
+
+For benchmarks: `PROLIGHT_MODEL=instant PROLIGHT_TOOLS=instant`.
+"""
 
 from __future__ import annotations
 

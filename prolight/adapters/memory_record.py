@@ -6,13 +6,12 @@ Times are whole milliseconds of the store's clock, as in the scripts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-from prolight.errors import StoreRefused
+from prolight.adapters.record import deadline_of, milliseconds
 from prolight.events import Payload, stamp
 from prolight.lifecycle import STAGES, Ended, Held, Parked, Queued
 from prolight.ports import Snapshot, Write
-from prolight.schemas import MAX_DOCUMENT_BYTES, RunContext, Stage, State
+from prolight.schemas import RunContext, Stage, State
 
 CLAIMS_KEPT = 4
 """So many claims of a run can still ask for the answer to their last write."""
@@ -151,20 +150,3 @@ class Record:
 
 def _nearest(*moments: int) -> int:
     return min(moment for moment in moments if moment)
-
-
-def deadline_of(run: RunContext) -> int:
-    return round((run.works_until or 0) * 1000)
-
-
-def document_of(run: RunContext) -> str:
-    """The run as it is kept. Raises `StoreRefused` for one that is too large."""
-    document = run.to_json()
-    size = len(document.encode())
-    if size > MAX_DOCUMENT_BYTES:
-        raise StoreRefused(f"run {run.run_id} would take {size} bytes, at most {MAX_DOCUMENT_BYTES}")
-    return document
-
-
-def milliseconds(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)

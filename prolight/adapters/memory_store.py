@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from prolight.adapters.memory_record import LOOK_AGAIN_MS, Record, deadline_of, document_of, milliseconds
+from prolight.adapters.memory_record import LOOK_AGAIN_MS, Record
+from prolight.adapters.record import deadline_of, document_of, milliseconds
 from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
 from prolight.events import Event, parse
 from prolight.lifecycle import Decision, Queued

@@ -65,7 +65,7 @@ class RedisLink:
                 await connection.send_packed_command(connection.pack_commands([command for command, _ in batch]))
         except (ConnectionError, TimeoutError, OSError) as error:
             await self._drop(self._gone(error))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told to everybody who waits
             await self._drop(error)
         finally:
             self._sending = None

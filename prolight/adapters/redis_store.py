@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from prolight.adapters.record import deadline_of, document_of, milliseconds
 from prolight.adapters.redis_link import RedisLink, safe_url
 from prolight.adapters.redis_server import Durability, inspect_server
 from prolight.errors import (
@@ -36,7 +37,7 @@ from prolight.errors import (
 from prolight.events import Event, parse
 from prolight.lifecycle import STAGES, Decision, Ended, Held, Parked, Placement, Queued
 from prolight.ports import Claim, Process, Snapshot, Swept, Write
-from prolight.schemas import MAX_DOCUMENT_BYTES, RunContext, Stage, compact_json
+from prolight.schemas import RunContext, Stage, compact_json
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ class RedisStore:
     ) -> None:
         self.url = url
         self._link = link or RedisLink(url)
-        self._lease_ms = _ms(lease)
+        self._lease_ms = milliseconds(lease)
         self._crashes_to_poison = crashes_to_poison
-        self._retention_ms = _ms(retention)
+        self._retention_ms = milliseconds(retention)
         self._patience = patience.total_seconds()
         self._told_at, self._told = time.monotonic(), 0.0
 
@@ -92,9 +93,9 @@ class RedisStore:
             self._retention_ms,
             run.state.value,
             queued.stage.value,
-            _ms(queued.budget),
-            round((run.works_until or 0) * 1000),
-            _document(run),
+            milliseconds(queued.budget),
+            deadline_of(run),
+            document_of(run),
             *(event.body() for event in decision.events),
         )
         if how in ("idempotency_key", "run_id"):
@@ -135,9 +136,9 @@ class RedisStore:
             run.state.value,
             STAGES.get(run.state, ""),
             budget,
-            round((run.works_until or 0) * 1000),
+            deadline_of(run),
             "1" if write.progress else "",
-            _document(run),
+            document_of(run),
             len(write.journal),
             *journal,
             *(event.body() for event in write.decision.events),
@@ -215,8 +216,8 @@ class RedisStore:
         kept = await self._ask("HGET", "prolight:store", "artifacts")
         if kept != identity:
             raise StoreRefused(
-                f"this worker's pictures are in artifact store {identity[:8]}, but the runs in {safe_url(self.url)} use "
-                f"store {str(kept)[:8]}: point PROLIGHT_ARTIFACTS at the folder that all workers and clients share"
+                f"the pictures here are in artifact store {identity[:8]}, but the runs in {safe_url(self.url)} use"
+                f" store {str(kept)[:8]}: point PROLIGHT_ARTIFACTS at the folder that all workers and clients share"
             )
 
     async def _script(self, name: str, *args: Any, asked_again: Mapping[int, str] | None = None) -> list[Any]:
@@ -303,19 +304,11 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
         case Held():
             return "held", 0, ""
         case Queued(after=after, budget=budget):
-            return "queued", _ms(after), "" if budget is None else _ms(budget)
+            return "queued", milliseconds(after), "" if budget is None else milliseconds(budget)
         case Parked(after=after):
-            return "parked", _ms(after), ""
+            return "parked", milliseconds(after), ""
         case Ended(retention=retention):
-            return "ended", _ms(retention), ""
-
-
-def _document(run: RunContext) -> str:
-    document = run.to_json()
-    size = len(document.encode())
-    if size > MAX_DOCUMENT_BYTES:
-        raise StoreRefused(f"run {run.run_id} would take {size} bytes, at most {MAX_DOCUMENT_BYTES}")
-    return document
+            return "ended", milliseconds(retention), ""
 
 
 def _readable(answers: list[Any]) -> Iterator[Claim]:
@@ -360,10 +353,6 @@ def _process(id: str, described: dict[str, Any], *, alive: bool) -> Process:
 def _pairs(reply: Any) -> dict[str, str]:
     """RESP2 and scripts answer hashes as lists, RESP3 as maps."""
     return dict(reply) if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _ms(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)
 
 
 def _will_pass(error: RedisError) -> bool:

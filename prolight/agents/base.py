@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,10 +60,12 @@ async def ask(
     Raises `PlanInvalid` when the answer is not what was asked for.
     """
     run, quote = work.run, model.quote(request)
+    arguments_hash = fingerprint([model.prompt_hash, request.role, request.facts])
+    numbers = (call_key(run.run_id, request.role, run.round, number) for number in itertools.count())
     call = Call(
-        key=call_key(run.run_id, request.role, run.round, 0),
+        key=work.journal.unused(numbers, arguments_hash),
         name=model.model_version,
-        arguments_hash=fingerprint([model.prompt_hash, request.role, request.facts]),
+        arguments_hash=arguments_hash,
         effect="billed" if quote else "pure",
         timeout=timeout,
         quote_usd=quote,

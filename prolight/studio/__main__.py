@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ class _Announcing(uvicorn.Server):
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
-            print(compact_json({"studio": f"http://{name}:{port}/mcp"}), flush=True)
+            sys.stdout.write(compact_json({"studio": f"http://{name}:{port}/mcp"}) + "\n")
+            sys.stdout.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -83,7 +83,7 @@ def _tools(studio: Studio) -> tuple[Callable[..., Any], ...]:
         with _typed_errors():
             return await studio.inspect(picture)
 
-    async def relight(
+    async def relight(  # noqa: PLR0917 - a tool's parameters are named by its caller
         picture: ArtifactId,
         key: Light | None = None,
         fill: Light | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -111,7 +112,7 @@ class RedisBackend(Backend):
     async def now(self) -> float:
         with suppress(RunNotFound):
             await self.store.read("nobody")
-        return int(await self.client.hget("prolight:clock", "last") or 0) / 1000
+        return math.floor(self.store._told * 1000) / 1000
 
     async def advance(self, seconds: float) -> None:
         await self.client.hincrby("prolight:clock", "offset", round(seconds * 1000))

@@ -16,6 +16,7 @@ import httpx
 
 from prolight.client import AsyncClient
 from prolight.embedded import ValkeyServer, start_valkey
+from prolight.embedded.guard import guarded
 from prolight.embedded.stack import environment
 from prolight.embedded.valkey import free_port
 from prolight.ports import Snapshot
@@ -71,8 +72,10 @@ class Fleet:
 
     async def start_studio(self) -> None:
         self.studio = self._spawn(
-            "studio", "-m", "prolight.studio", "--port", str(self._studio_port), "--artifacts", str(self.settings.artifact_root)
-        )  # fmt: skip
+            "studio",
+            *("-m", "prolight.studio", "--port", str(self._studio_port)),
+            *("--artifacts", str(self.settings.artifact_root)),
+        )
 
         async def ready() -> bool:
             try:
@@ -100,7 +103,7 @@ class Fleet:
     def _spawn(self, name: str, *argv: str, **extra: str) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *argv],
+                guarded([sys.executable, *argv]),
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,

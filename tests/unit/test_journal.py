@@ -167,7 +167,7 @@ async def test_a_try_that_died_counts_as_spent_when_it_is_repeated() -> None:
 
 
 @pytest.mark.parametrize("status", ["done", "started", "unknown"])
-@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize("effect", [effect for effect in EFFECTS if effect != "pure"])
 async def test_other_arguments_under_the_same_key_go_to_a_person(effect: Effect, status: str) -> None:
     here = await world(tool("light"))
     await left_behind(here, status)
@@ -176,6 +176,25 @@ async def test_other_arguments_under_the_same_key_go_to_a_person(effect: Effect,
     with pytest.raises(NeedsReview, match="the code has changed"):
         await book.call(call(effect, arguments_hash="other"), outside)
     assert outside.sent == 0
+
+
+@pytest.mark.parametrize("status", ["done", "started", "unknown"])
+async def test_a_pure_call_with_other_arguments_is_made_anew(status: str) -> None:
+    here = await world(tool("light"))
+    await left_behind(here, status)
+    book, _ = await journal(here)
+    outside = Outside()
+    assert await book.call(call("pure", arguments_hash="other"), outside) == DONE
+    assert outside.sent == 1
+
+
+async def test_a_call_with_other_arguments_takes_the_next_unused_key() -> None:
+    here = await world(tool("light"))
+    await left_behind(here, "done")
+    book, _ = await journal(here)
+    taken = call("billed")
+    assert book.unused([taken.key, "next"], taken.arguments_hash) == taken.key
+    assert book.unused([taken.key, "next"], "other") == "next"
 
 
 async def test_what_was_not_sent_costs_no_try_and_no_money_and_is_waited_for() -> None:

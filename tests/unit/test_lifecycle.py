@@ -368,9 +368,9 @@ def test_what_the_planner_did_not_understand_is_said() -> None:
     assert decision.events[1] == Warned(code="not_understood", message="not understood, so not done: sparkle, oomph")
 
 
-def test_a_new_plan_drops_the_judgement_of_the_old_one() -> None:
+def test_the_critic_still_sees_what_was_said_of_the_plan_before() -> None:
     run = run_in(State.PLANNING, critique=Critique(verdict=Verdict.REVISE))
-    assert lifecycle.planned(run, PLAN, LOCK, now=NOW, deadlines=DEADLINES).run.critique is None
+    assert lifecycle.planned(run, PLAN, LOCK, now=NOW, deadlines=DEADLINES).run.critique == run.critique
 
 
 def test_a_cancel_tells_both_steps_when_nobody_has_to_let_go() -> None:

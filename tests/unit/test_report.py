@@ -348,11 +348,10 @@ class TestPlan:
             KEY | {"azimuth_deg": 1e300},
             KEY | {"kelvin": 0},
             KEY | {"ev": True},
-        ]
-        + [KEY | {name: float("nan")} for name in KEY],
+        ],
     )
     def test_shows_what_is_no_light_as_it_is_written_and_does_not_draw_it(self, key: Any) -> None:
-        page = page_of(run_of(Step(id="a", tool="studio.relight", params={"key": key, "exposure_ev": float("inf")})))
+        page = page_of(run_of(Step(id="a", tool="studio.relight", params={"key": key, "exposure_ev": "much"})))
         assert "From above" not in page.text
         assert ("Key: " in page.text) == (key is not None)
 

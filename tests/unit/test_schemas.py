@@ -14,6 +14,7 @@ from prolight.determinism import canonical_json, plan_hash
 from prolight.errors import InvalidInput
 from prolight.schemas import (
     MAX_BRIEF_CHARS,
+    MAX_METADATA_BYTES,
     MAX_METADATA_CHARS,
     MAX_METADATA_ENTRIES,
     MAX_PARAMS_BYTES,
@@ -76,7 +77,7 @@ def test_a_result_is_the_same_after_a_trip_through_json(result: ExecutionResult)
     assert ExecutionResult.model_validate_json(result.model_dump_json(exclude_defaults=True)) == result
 
 
-VALUES = [value for value in Value.__subclasses__() if value.__module__ == "prolight.schemas"]
+VALUES = [value for value in Value.__subclasses__() if value.__module__.startswith("prolight.schemas.")]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
@@ -112,6 +113,7 @@ def test_values_are_frozen(value: type[BaseModel]) -> None:
         ("metadata", {str(n): "" for n in range(MAX_METADATA_ENTRIES + 1)}, str(MAX_METADATA_ENTRIES)),
         ("metadata", {"k": "v" * (MAX_METADATA_CHARS + 1)}, str(MAX_METADATA_CHARS)),
         ("metadata", {"k" * (MAX_METADATA_CHARS + 1): ""}, str(MAX_METADATA_CHARS)),
+        ("metadata", {str(n): "ß" * MAX_METADATA_CHARS for n in range(MAX_METADATA_ENTRIES)}, str(MAX_METADATA_BYTES)),
         ("metadata", {"k": "a\x00"}, "NUL"),
         ("priority", 1, "not permitted"),
     ],
@@ -135,7 +137,9 @@ def test_a_request_at_its_limits_is_taken() -> None:
         brief="x" * MAX_BRIEF_CHARS,
         run_id="x" * 128,
         idempotency_key="k" * 255,
-        metadata={f"{n:0{MAX_METADATA_CHARS}}": "v" * MAX_METADATA_CHARS for n in range(MAX_METADATA_ENTRIES)},
+        metadata={
+            f"{n:0{MAX_METADATA_CHARS // 2}}": "v" * (MAX_METADATA_CHARS // 2) for n in range(MAX_METADATA_ENTRIES)
+        },
     )
 
 
