@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -26,6 +28,7 @@ def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
 
 LEFT_OUT = ("heavy", "needs_debian")
 """Markers of what `uv run pytest` alone leaves out, and names; `--all` runs it too."""
+LEFT_OUT_COUNTS = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,17 +38,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--all"):
         return
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in LEFT_OUT)]
-    config.stash[LEFT_OUT_ITEMS] = [item.nodeid for item in left_out]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    left_out = {item.nodeid: name for item in items for name in LEFT_OUT if item.get_closest_marker(name)}
+    files = (f"{nodeid.partition('::')[0]} ({name})" for nodeid, name in left_out.items())
+    config.stash[LEFT_OUT_COUNTS] = dict(Counter(files))
+    items[:] = [item for item in items if item.nodeid not in left_out]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of xdist tells the process that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT_COUNTS, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT_OUT_COUNTS] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if left_out := config.stash.get(LEFT_OUT_ITEMS, []):
-        terminalreporter.section("left out; `uv run pytest --all` runs it")
-        for nodeid in left_out:
-            terminalreporter.line(nodeid)
-
-
-LEFT_OUT_ITEMS = pytest.StashKey[list[str]]()
+    if left_out := config.stash.get(LEFT_OUT_COUNTS, {}):
+        terminalreporter.section("left out; `uv run pytest --all` runs it too")
+        for file, count in left_out.items():
+            terminalreporter.line(f"{count:4} tests of {file}")

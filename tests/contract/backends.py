@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -112,7 +111,7 @@ class RedisBackend(Backend):
     async def now(self) -> float:
         with suppress(RunNotFound):
             await self.store.read("nobody")
-        return math.floor(self.store._told * 1000) / 1000
+        return round(self.store._told, 3)
 
     async def advance(self, seconds: float) -> None:
         await self.client.hincrby("prolight:clock", "offset", round(seconds * 1000))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -156,3 +157,26 @@ async def test_a_killed_worker_costs_its_neighbour_about_two_seconds(tmp_path: P
         assert {snapshot.run.run_id for snapshot in ended} == set(run_ids)
         assert {snapshot.run.state for snapshot in ended} == {State.COMPLETED}
         assert all(snapshot.epoch > 0 for snapshot in held)
+
+
+async def test_a_frozen_worker_loses_its_runs_after_the_lease_and_writes_nothing_when_it_thaws(tmp_path: Path) -> None:
+    async with Fleet(tmp_path, lease_seconds=2, heartbeat_seconds=0.5) as fleet:
+        frozen = await fleet.start_worker()
+        await fill(fleet, 6)
+        await until(lambda: held_in(fleet, State.EXECUTING), what="a run is executing")
+        frozen.send_signal(signal.SIGSTOP)
+        held = [snapshot for snapshot in await fleet.snapshots() if snapshot.claim_id]
+        await fleet.start_worker()
+        ended = await fleet.all_ended()
+        versions = {snapshot.run.run_id: snapshot.ver for snapshot in ended}
+        frozen.send_signal(signal.SIGCONT)
+        assert await fleet.terminate(frozen) == 0
+
+        assert held
+        assert {snapshot.run.state for snapshot in ended} == {State.COMPLETED}
+        assert {snapshot.run.run_id: snapshot.ver for snapshot in await fleet.snapshots()} == versions
+        for snapshot in held:
+            events = [json.loads(event) for event in await fleet.client.store.events(snapshot.run.run_id)]
+            assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+            assert [event["epoch"] for event in events] == sorted(event["epoch"] for event in events)
+            assert events[-1]["epoch"] > snapshot.epoch
