@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -180,7 +180,9 @@ async def test_a_server_killed_in_the_middle_of_a_call_leaves_its_outcome_unknow
         with pytest.raises(OutcomeUnknown):
             await ask(tools, "dies")
         with pytest.raises(NotSent):
-            await ask(tools, "good")
+            for _ in range(100):  # while the process ends, its socket may still take a connection
+                with suppress(OutcomeUnknown):
+                    await ask(tools, "good")
         await tools.close()
 
 
