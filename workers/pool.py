@@ -38,7 +38,7 @@ class ShellPool(BasePool):
         runtime.slots = self.limit
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:
-        """Celery asks for this on a revoke; `strategy.Row.terminate` has done it."""
+        """Celery asks for this on a revoke; `Row.terminate` has done it."""
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "running": runtime.taken}

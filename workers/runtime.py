@@ -31,11 +31,14 @@ from prolight.ports import Claim, Process
 from prolight.schemas import Stage, State
 from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
+from workers.row import Row
 
 log = logging.getLogger(__name__)
 
 OUTAGE = timedelta(minutes=30)
 """A worker waits so long for a store that went away before a write is given up."""
+GATHER = timedelta(milliseconds=100)
+"""Task events leave together, this often."""
 SETTLE = timedelta(seconds=2)
 """At a drain, calls without effects may end by themselves for so long; then they are released."""
 
@@ -143,7 +146,8 @@ class Runtime:
         if not self._gathering:
             self._gathering = True
             hub = self._consumer.hub
-            self._loop.call_soon_threadsafe(self._loop.call_later, 0.1, hub.call_soon, self.flush_events)
+            later = GATHER.total_seconds()
+            self._loop.call_soon_threadsafe(self._loop.call_later, later, hub.call_soon, self.flush_events)
 
     def _free_slots(self, count: int) -> None:
         self._answered += count
@@ -159,7 +163,12 @@ class Runtime:
     def _background(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(work)
         self._keep.add(task)
-        task.add_done_callback(self._keep.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._keep.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("%s ended by a defect", task.get_coro(), exc_info=error)
 
     async def _open(self) -> None:
         self._store = connect_store(self.settings, patience=OUTAGE)
@@ -201,16 +210,16 @@ class Runtime:
             self.working[claim.run_id] = Working(claim, attempt, task)
 
     async def _work(self, claim: Claim, attempt: Attempt) -> None:
-        from workers.strategy import Row
-
-        row = Row(claim)
+        row = Row(claim, hostname=self.hostname, tell=self.tell, cancel=self.cancel_run)
         try:
             row.started()
             row.ended(await attempt.make())
         except StoreError as error:
             log.error("run %s: given up: %s", claim.run_id, error)
         finally:
-            self.working.pop(claim.run_id, None)
+            working = self.working.get(claim.run_id)
+            if working and working.claim is claim:  # else it was lost, and claimed anew by this very process
+                del self.working[claim.run_id]
             self._free_slots(1)
 
     async def _listen(self, subscribed: asyncio.Future[None]) -> None:
@@ -241,6 +250,8 @@ class Runtime:
                     wait = min(wait, swept.again.total_seconds() + 0.002)
             except StoreError as error:
                 log.warning("sweep: %s", error)
+            except Exception:
+                log.exception("sweep failed")  # and must go on: dead workers' runs wait for it
             await asyncio.sleep(wait)
 
     async def _tick(self) -> None:

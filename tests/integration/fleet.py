@@ -86,10 +86,13 @@ class Fleet:
 
         await until(ready, what="the studio answers")
 
-    async def start_worker(self, app: str = "workers", **environment: str) -> subprocess.Popen[bytes]:
+    async def start_worker(self, *options: str, app: str = "workers", **environment: str) -> subprocess.Popen[bytes]:
         name = f"worker{len(self.workers) + 1}"
         worker = self._spawn(
-            name, "-m", "celery", "-A", app, "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO", **environment
+            name,
+            *("-m", "celery", "-A", app, "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO"),
+            *options,
+            **environment,
         )
         self.workers.append(worker)
 

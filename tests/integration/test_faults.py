@@ -115,8 +115,8 @@ async def test_ten_thousand_waiting_runs_are_never_ten_thousand_messages(tmp_pat
 @pytest.mark.parametrize("bells", ["lost", "doubled"])
 async def test_lost_and_doubled_bells_hold_no_run_up(bells: str, tmp_path: Path) -> None:
     async with Fleet(tmp_path, studio=False) as fleet:
-        await fleet.start_worker("tests.integration.lossy", BELLS=bells)
-        await fleet.start_worker("tests.integration.lossy", BELLS=bells)
+        await fleet.start_worker(app="tests.integration.lossy", BELLS=bells)
+        await fleet.start_worker(app="tests.integration.lossy", BELLS=bells)
         await fill(fleet, 90)
         ended = await fleet.all_ended()
 
