@@ -118,7 +118,7 @@ async def test_processor_time_counts_descendants_that_live_and_those_that_were_r
     assert process.stdout
     assert await process.stdout.readline() == b"reaped\n"
     give_up_at = time.monotonic() + 60
-    while cpu_seconds(process.pid) < 0.4:
+    while cpu_seconds(process.pid) < 0.3:  # more than either of them alone, whatever the ticks round off
         assert time.monotonic() < give_up_at
         await asyncio.sleep(0.01)
     await process.communicate(b"\n")
