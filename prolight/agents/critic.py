@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from prolight.agents.planner import catalogue
 from prolight.guardrails import Case, Policy, Ruling, estimated_cost, rule
 from prolight.lifecycle import Deadlines
 from prolight.outcomes import Judged, Outcome
-from prolight.ports import ChatModel, ChatRequest, ToolGateway
+from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
 from prolight.schemas import MAX_FINDINGS, Critique, Finding, Plan, RunContext, Stage, Verdict
 
 
@@ -25,14 +26,14 @@ class Critic:
     async def work(self, work: Work) -> Outcome:
         run = work.run
         plan, plan_hash = run.plan or Plan(steps=()), run.lock.plan_hash if run.lock else ""
-        tools = dict(await discover(self.gateway, work))
+        tools = await discover(self.gateway, work)
         ruling = rule(Case(plan, tools, self.policy, run.budget_usd))
         request = ChatRequest("critic", self._facts(run, plan, tools), json_schema(Critique))
         opinion, model = await ask(self.model, request, work, answer_as=Critique, timeout=self.deadlines.stage)
         critique = merged(opinion, ruling).evolve(plan_hash=plan_hash)
         return Judged(critique, model, denied=ruling.denied, asks=ruling.asks)
 
-    def _facts(self, run: RunContext, plan: Plan, tools: dict[str, Any]) -> dict[str, Any]:
+    def _facts(self, run: RunContext, plan: Plan, tools: Mapping[str, Tool]) -> dict[str, Any]:
         """The plan, the policy and what was measured; never the Planner's reasoning."""
         return {
             "brief": run.brief,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -37,7 +39,7 @@ class Planner:
         plan, model = await ask(self.model, request, work, answer_as=Plan, timeout=self.deadlines.stage)
         return Planned(plan, self._lock(work.run, plan, model, tools))
 
-    async def _inspect(self, work: Work, tools: dict[str, Tool] | Any) -> dict[str, Any] | None:
+    async def _inspect(self, work: Work, tools: Mapping[str, Tool]) -> dict[str, Any] | None:
         tool = next((tool for name, tool in tools.items() if _inspects(name) and self.policy.permits(name)), None)
         if tool is None:
             return None
@@ -52,13 +54,13 @@ class Planner:
             finishing=_keep_inspection,
         )
 
-        async def send(deadline: Any) -> Answer:
+        async def send(deadline: timedelta) -> Answer:
             result = await self.gateway.call(tool, arguments, key=call.key, deadline=deadline)
             return Answer(dict(result.output), charged(result, call.quote_usd))
 
         return (await work.journal.call(call, send)).result
 
-    def _facts(self, run: RunContext, inspection: dict[str, Any] | None, tools: dict[str, Tool]) -> dict[str, Any]:
+    def _facts(self, run: RunContext, inspection: dict[str, Any] | None, tools: Mapping[str, Tool]) -> dict[str, Any]:
         return {
             "brief": run.brief,
             "inspection": inspection,
@@ -68,7 +70,7 @@ class Planner:
             "round": run.round,
         }
 
-    def _lock(self, run: RunContext, plan: Plan, model: str, tools: Any) -> Lock:
+    def _lock(self, run: RunContext, plan: Plan, model: str, tools: Mapping[str, Tool]) -> Lock:
         return Lock(
             plan_hash=plan_hash(plan),
             input_sha256=run.asset_id,
@@ -89,7 +91,7 @@ def _keep_inspection(answer: Answer, reused: bool) -> Change:
     return lambda run: Changed(run.evolve(inspection=answer.result))
 
 
-def catalogue(tools: dict[str, Tool]) -> dict[str, Any]:
+def catalogue(tools: Mapping[str, Tool]) -> dict[str, Any]:
     """The tools as a model is told of them: our description and the schema, nothing else."""
     return {
         name: {"description": tool.description, "input_schema": tool.input_schema}
