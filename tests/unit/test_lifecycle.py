@@ -286,7 +286,7 @@ def test_the_runs_clock_stands_still_while_a_person_is_awaited(name: str, state:
         assert after.works_until == run.works_until
 
 
-@pytest.mark.parametrize("state", PARKED)
+@pytest.mark.parametrize("state", sorted(PARKED))
 def test_the_runs_clock_goes_on_where_it_stopped(state: State) -> None:
     move = Move.APPROVED if state is State.AWAITING_APPROVAL else Move.RESOLVED
     after = lifecycle._move(run_in(state), move, NOW, DEADLINES).run
