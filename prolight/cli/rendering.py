@@ -197,6 +197,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "brief": run.brief,
         "created_at": run.created_at,
         "finished_at": run.finished_at,
+        "planned_by": run.lock.model_version if run.lock else None,
         "spent_usd": str(run.spent_usd),
         "outputs": [output.model_dump(mode="json") for output in outputs(snapshot)],
         "waits_for": list(run.approval.reasons) if run.approval and not run.approval.decision else [],
