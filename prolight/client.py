@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Self
 
@@ -100,7 +100,7 @@ class AsyncClient:
         recent = await self.store.recent(SEARCHED if state else limit)
         return [snapshot for snapshot in recent if state in (None, snapshot.run.state)][:limit]
 
-    def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+    def events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Live, from `seq` > `after`; ends after the run's last event."""
         return self.store.follow(run_id, after)
 

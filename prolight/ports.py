@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -242,7 +242,7 @@ class RunStore(Protocol):
         """The run's events with `seq` > `after`, as JSON, in order."""
         ...
 
-    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+    def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """The same, live: ends after the run's last event."""
         ...
 

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -185,7 +185,7 @@ class RedisStore:
         entries = await self._ask("XRANGE", f"prolight:events:{run_id}", f"{after + 1}-0", "+")
         return [fields[1] for _, fields in entries]
 
-    async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+    async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Reads the stream by seq; the channel only wakes it up, so a lost message loses nothing."""
         await self.read(run_id)
         async with self.listen(f"prolight:events:{run_id}") as woken:

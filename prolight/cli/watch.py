@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -55,7 +55,7 @@ async def follow(client: AsyncClient, run_id: str, after: int = 0, *, keep: bool
     snapshot = await client.get(run_id)
     if _nothing_follows(snapshot, after, keep=keep):
         return
-    async with aclosing(cast("AsyncGenerator[Event]", client.events(run_id, after))) as events:
+    async with aclosing(client.events(run_id, after)) as events:
         async for event in events:
             yield event
             if isinstance(event.payload, Status) and event.payload.state in PARKED:

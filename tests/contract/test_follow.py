@@ -53,7 +53,7 @@ async def test_new_events_come_as_they_happen(backend: Backend) -> None:
     await commit(backend.store, base, planned(base, await backend.now()))
     assert (await waiting).type == "plan"
     assert (await _next(following)).seq == 3
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
 
 
 async def test_two_followers_see_the_same(backend: Backend) -> None:
@@ -109,7 +109,7 @@ async def test_following_a_run_changes_nothing(backend: Backend) -> None:
     before = await backend.store.read("run-1")
     following = backend.store.follow("run-1")
     await _next(following)
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
     assert await backend.store.read("run-1") == before
 
 
