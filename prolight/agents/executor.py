@@ -49,6 +49,7 @@ class Progress:
 
     def __init__(self, executor: Executor, work: Work, plan: Plan, tools: Mapping[str, Tool]) -> None:
         self._executor, self._work, self._plan, self._tools = executor, work, plan, tools
+        self._pins = {name: tool.pin for name, tool in tools.items()}
         self._made: dict[str, Artifact | None] = {}
 
     async def carry_out(self) -> dict[str, Artifact | None]:
@@ -91,7 +92,7 @@ class Progress:
     async def _call(self, step: Step) -> Artifact | None:
         lock, tool = self._work.run.lock, self._tools[step.tool]
         assert lock is not None
-        check_lock(lock, self._plan, {name: known.pin for name, known in self._tools.items()})
+        check_lock(lock, self._plan, self._pins)
         arguments = self._resolved(step.params)
         check_call(step, arguments, tool, self._executor.policy)
         call = Call(
