@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from prolight.agents.base import Agent, Work
+from prolight.decisions import Deadlines
 from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound, StoreUnavailable
 from prolight.journal import BackOff, Journal, NeedsReview, RunCancelled
-from prolight.lifecycle import STAGES, Deadlines
+from prolight.lifecycle import STAGES
 from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
 from prolight.ports import Claim, RunStore
 from prolight.retry import RetryPolicy

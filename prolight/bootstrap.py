@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.redis_store import RedisStore
+from prolight.errors import ToolsMissing
 from prolight.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ def connect_tools(settings: Settings) -> ToolGateway:
     from prolight.adapters.registry import STUDIO
 
     return McpTools(settings.tool_server_url, namespace="studio", registry=STUDIO)
+
+
+def connect_studio_in_process(settings: Settings) -> ToolGateway:
+    """The studio without a server. Raises `ToolsMissing` where its packages are not installed."""
+    try:
+        from prolight.studio.calls import CallLog
+        from prolight.studio.server import build_server
+        from prolight.studio.studio import Studio
+    except ModuleNotFoundError as missing:
+        raise ToolsMissing(f"the studio needs {missing.name}: pip install 'prolight[studio]'") from missing
+    from prolight.adapters.mcp_tools import IN_PROCESS, McpTools
+    from prolight.adapters.registry import STUDIO
+
+    server = build_server(Studio(connect_artifacts(settings)), CallLog())
+    return McpTools(IN_PROCESS, namespace="studio", registry=STUDIO, server=server)
 
 
 def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway) -> Attempts:

@@ -1,127 +1,287 @@
-"""Enqueue runs and follow them, from any process. Loads no Celery, no MCP, no OpenCV."""
+"""Enqueue runs and follow them, from any process. Loads no Celery, no MCP, no OpenCV.
+
+`Client` is the sync face, `AsyncClient` the async one; both have the same methods.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import secrets
+import socket
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing, suppress
 from datetime import timedelta
-from typing import Self
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from prolight import lifecycle
+from prolight import assets, commands, lifecycle, portal
 from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
 from prolight.bootstrap import connect_artifacts, connect_store
-from prolight.cancel import cancel
 from prolight.determinism import fingerprint, sha256
-from prolight.errors import ArtifactMissing
-from prolight.events import Event
+from prolight.errors import NothingFinished
+from prolight.events import Blocked, Event, Status, Warned, parse
 from prolight.lifecycle import PARKED, TERMINAL
-from prolight.pictures import PictureLimits, ingest
+from prolight.pictures import ingest
 from prolight.ports import Snapshot
-from prolight.schemas import RunRequest, State
+from prolight.schemas import Artifact, Plan, RunRequest, State
 from prolight.settings import Settings
+from prolight.why import Around, Why, why
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=5)
 """How long a client waits for a store that does not answer."""
 SEARCHED = 1000
 """How many of the newest runs a filtered list looks through."""
+LAST_WORDS = 20
+"""So many of the newest events may hold the reason for a pause."""
 
 
 class AsyncClient:
     """`async with AsyncClient() as client: run_id = await client.submit(picture, brief)`
 
+    `url` is that of the store (`redis://…`); by default `PROLIGHT_REDIS_URL`, a running `prolight up`, or localhost.
     Raises `StoreUnavailable` when no store answers, `InvalidInput` for what is refused at the door.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings.load()
-        self.artifacts = connect_artifacts(self.settings)
+    def __init__(self, url: str = "", *, settings: Settings | None = None) -> None:
+        self.settings = settings or _settings(url)
+        self.artifact_store = connect_artifacts(self.settings)
         self.store: RedisStore = connect_store(self.settings, patience=PATIENCE)
+        self._open = False
 
     async def __aenter__(self) -> Self:
-        await self.store.open()
+        await self._opened()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self._open = False
         await self.store.close()
+
+    async def _opened(self) -> RedisStore:
+        if not self._open:
+            await self.store.open()
+            self._open = True
+        return self.store
 
     async def submit(
         self,
-        picture: bytes,
+        picture: bytes | Path | str,
         brief: str,
         *,
-        run_id: str | None = None,
-        idempotency_key: str | None = None,
+        ask: bool = False,
         metadata: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
+        run_id: str | None = None,
     ) -> str:
         """Accept a run and answer its id. With an idempotency key: the same run for the same content.
 
-        Nothing is kept of what is refused.
+        `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan.
+        Nothing is kept of what is refused. Raises `InvalidInput`, `ArtifactMissing`.
         """
-        limits = PictureLimits(max_bytes=self.settings.max_upload_bytes, max_pixels=self.settings.max_pixels)
-        taken = await asyncio.to_thread(ingest, picture, limits)
-        request = RunRequest.parse(
-            asset_id=sha256(taken.content),
-            brief=brief,
-            metadata=metadata or {},
-            run_id=run_id,
-            idempotency_key=idempotency_key,
-        )
-        await self.store.identify_artifacts(self.artifacts.identity)
-        await self.artifacts.put(taken.content, media_type=taken.media_type)
+        store = await self._opened()
+        asked = {
+            "brief": brief,
+            "ask": ask,
+            "metadata": metadata or {},
+            "idempotency_key": idempotency_key,
+            "run_id": run_id,
+        }
+        if isinstance(picture, str):
+            found = await assets.find(self.artifact_store, picture)
+            request = RunRequest.parse(picture_id=found.id, asset_id=picture, **asked)
+        else:
+            content = assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
+            taken = await asyncio.to_thread(ingest, content, self.settings.picture_limits)
+            request = RunRequest.parse(picture_id=sha256(taken.content), **asked)
+            await store.identify_artifacts(self.artifact_store.identity)
+            await self.artifact_store.put(taken.content, media_type=taken.media_type)
         return await self.enqueue(request)
 
     async def enqueue(self, request: RunRequest) -> str:
         """Accept a run on a picture that the artifact store already holds."""
-        if await self.artifacts.find(request.asset_id) is None:
-            raise ArtifactMissing(f"the artifact store holds no picture {request.asset_id}")
+        store = await self._opened()
+        await assets.find(self.artifact_store, request.picture_id)
         decision = lifecycle.submitted(
             request,
             request.run_id or new_run_id(),
             budget_usd=self.settings.budget_usd,
-            now=self.store.now(),
+            now=store.now(),
             deadlines=self.settings.deadlines,
         )
         asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"})
-        run_id, _ = await self.store.create(
+        run_id, _ = await store.create(
             decision, fingerprint=fingerprint(asked), idempotency_key=request.idempotency_key
         )
         return run_id
 
     async def get(self, run_id: str) -> Snapshot:
         """Raises `RunNotFound`."""
-        return await self.store.read(run_id)
+        return await (await self._opened()).read(run_id)
 
-    async def list(self, limit: int = 20, state: State | None = None) -> list[Snapshot]:
-        """Newest first."""
-        recent = await self.store.recent(SEARCHED if state else limit)
-        return [snapshot for snapshot in recent if state in (None, snapshot.run.state)][:limit]
-
-    def events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
+    async def events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Live, from `seq` > `after`; ends after the run's last event."""
-        return self.store.follow(run_id, after)
+        store = await self._opened()
+        async with aclosing(store.follow(run_id, after)) as events:
+            async for event in events:
+                yield event
 
-    async def wait(self, run_id: str, *, timeout: timedelta | None = None) -> Snapshot:
-        """The run once it has ended or waits for a person. Raises `TimeoutError`."""
-        async with asyncio.timeout(timeout.total_seconds() if timeout else None):
+    async def wait(self, run_id: str, *, timeout: timedelta | float | None = None) -> Snapshot:
+        """The run once it has ended or waits for a person. A bare number is seconds. Raises `TimeoutError`."""
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        async with asyncio.timeout(seconds):
             snapshot = await self.get(run_id)
             if snapshot.run.state not in TERMINAL | PARKED:
-                async for event in self.events(run_id, snapshot.seq):
-                    if event.type == "status" and event.payload.model_dump()["state"] in TERMINAL | PARKED:
-                        break
+                async with aclosing(self.events(run_id, snapshot.seq)) as events:
+                    async for event in events:
+                        if isinstance(event.payload, Status) and event.payload.state in TERMINAL | PARKED:
+                            break
             return await self.get(run_id)
 
     async def cancel(self, run_id: str, *, reason: str = "") -> Snapshot:
         """CANCELLED, or CANCELLING while a worker still holds it. Raises `IllegalMove` for a finished run."""
-        return await cancel(
-            self.store, run_id, reason=reason or "cancelled by the caller", deadlines=self.settings.deadlines
+        store, reason = await self._opened(), reason or "cancelled by the caller"
+        return await commands.cancel(store, run_id, reason=reason, deadlines=self.settings.deadlines)
+
+    async def approve(
+        self, run_id: str, plan_hash: str, *, by: str | None = None, edited: Plan | None = None
+    ) -> Snapshot:
+        """Let exactly the plan with this hash be carried out; an edited plan goes to the Critic instead.
+
+        `by` names who approves; by default this process's user. Raises `PlanChanged`, `IllegalMove`.
+        """
+        return await commands.approve(
+            await self._opened(),
+            run_id,
+            plan_hash,
+            by=by or principal(),
+            deadlines=self.settings.deadlines,
+            edited=edited,
         )
 
+    async def reject(self, run_id: str, *, reason: str = "", by: str | None = None) -> Snapshot:
+        """REJECTED, for good. Raises `IllegalMove` when the run waits for no approval."""
+        store, by = await self._opened(), by or principal()
+        return await commands.reject(store, run_id, by=by, comment=reason, deadlines=self.settings.deadlines)
+
+    async def why(self, run_id: str) -> Why:
+        """Why the run does not move, in one sentence, and when somebody looks at it next."""
+        store = await self._opened()
+        snapshot = await store.read(run_id)
+        around = Around(
+            now=store.now(),
+            processes=await store.processes(),
+            backlog=await store.backlog(),
+            said=await self._last_words(snapshot),
+        )
+        return why(snapshot, around)
+
+    async def artifacts(self, run_id: str) -> tuple[Artifact, ...]:
+        """The finished pictures, for `download`. Raises `NothingFinished` for a run that is not COMPLETED."""
+        run = (await self.get(run_id)).run
+        if run.state is not State.COMPLETED or not run.exec_result or not run.exec_result.outputs:
+            raise NothingFinished(f"run {run_id} is {run.state} and has no finished pictures: `prolight show {run_id}`")
+        return run.exec_result.outputs
+
+    async def download(self, artifact: Artifact | str) -> bytes:
+        """The bytes of a picture, by itself or its id, verified. Raises `ArtifactMissing`."""
+        return await self.artifact_store.get(artifact if isinstance(artifact, str) else artifact.id)
+
     async def durability(self) -> Durability:
-        return await self.store.durability()
+        """What the store's real settings promise."""
+        return await (await self._opened()).durability()
+
+    async def list(self, limit: int = 20, state: State | None = None) -> list[Snapshot]:
+        """Newest first."""
+        recent = await (await self._opened()).recent(SEARCHED if state else limit)
+        return [snapshot for snapshot in recent if state in (None, snapshot.run.state)][:limit]
+
+    async def _last_words(self, snapshot: Snapshot) -> str:
+        """The newest warning, or what the run is blocked by."""
+        for text in reversed(await self.store.events(snapshot.run.run_id, max(0, snapshot.seq - LAST_WORDS))):
+            match parse(text).payload:
+                case Warned(message=message):
+                    return message
+                case Blocked(reasons=reasons):
+                    return "; ".join(reasons)
+        return ""
+
+
+def _sync(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    def face(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return portal.call(method(self._client(), *args, **kwargs))
+
+    update_wrapper(face, method)
+    return face
+
+
+class Client:
+    """`with Client() as client: run_id = client.submit(Path("chair.jpg"), "warm key from the left")`
+
+    The sync face of `AsyncClient`. Connects at the first call; may be shared by threads, and used after a fork.
+    """
+
+    def __init__(self, url: str = "", *, settings: Settings | None = None) -> None:
+        self.settings = settings or _settings(url)
+        self._made: tuple[int, AsyncClient] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _client(self) -> AsyncClient:
+        """A connection lives on one event loop, and loops do not survive a fork."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = os.getpid(), AsyncClient(settings=self.settings)
+        return self._made[1]
+
+    def close(self) -> None:
+        if self._made and self._made[0] == os.getpid():
+            portal.call(self._made[1].close())
+        self._made = None
+
+    def events(self, run_id: str, after: int = 0) -> Iterator[Event]:
+        """Live, from `seq` > `after`; ends after the run's last event."""
+        return portal.iterate(self._client().events(run_id, after))
+
+    submit = _sync(AsyncClient.submit)
+    enqueue = _sync(AsyncClient.enqueue)
+    get = _sync(AsyncClient.get)
+    wait = _sync(AsyncClient.wait)
+    cancel = _sync(AsyncClient.cancel)
+    approve = _sync(AsyncClient.approve)
+    reject = _sync(AsyncClient.reject)
+    why = _sync(AsyncClient.why)
+    artifacts = _sync(AsyncClient.artifacts)
+    download = _sync(AsyncClient.download)
+    durability = _sync(AsyncClient.durability)
+    list = _sync(AsyncClient.list)
+
+
+def _settings(url: str) -> Settings:
+    return Settings.load(redis_url=url) if url else Settings.load()
+
+
+def principal() -> str:
+    """Who this process works for: `user@host`."""
+    user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        user = getpass.getuser()
+    return f"{user}@{socket.gethostname()}"
 
 
 def new_run_id() -> str:

@@ -7,7 +7,10 @@
     │   └── IdempotencyMismatch same key, other content
     ├── RunNotFound
     ├── ArtifactMissing
+    ├── ToolsMissing            a package that a tool server needs is not installed
+    ├── NothingFinished         the run has no finished pictures (yet)
     ├── IllegalMove             the table in lifecycle.py has no such arrow
+    │   └── PlanChanged         an approval names another plan than the one that waits
     ├── StoreError
     │   ├── VersionConflict     somebody committed first: read again, decide again
     │   ├── ClaimLost           the claim ended: stop, write nothing
@@ -29,6 +32,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import ClassVar
+
+STORE_FIX = "`prolight up` starts one here, PROLIGHT_REDIS_URL names another"
+"""What helps where no store answers."""
 
 
 class ProLightError(Exception):
@@ -83,10 +89,28 @@ class ArtifactMissing(ProLightError):
     code = "asset_not_found"
 
 
+class ToolsMissing(ProLightError):
+    """A tool server cannot be had here. The message names the fix."""
+
+    code = "tools_missing"
+
+
+class NothingFinished(ProLightError):
+    """A run is asked for finished pictures that it does not have."""
+
+    code = "nothing_finished"
+
+
 class IllegalMove(ProLightError):
     """`lifecycle.TRANSITIONS` has no such arrow. Nothing was changed."""
 
     code = "illegal_move"
+
+
+class PlanChanged(IllegalMove):
+    """What was approved is not what waits: somebody has changed the plan since."""
+
+    code = "plan_changed"
 
 
 class StoreError(ProLightError):

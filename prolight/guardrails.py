@@ -17,7 +17,7 @@ from typing import Any, Literal
 from prolight.determinism import canonical_json, fingerprint
 from prolight.errors import CallRejected, GuardrailDenied
 from prolight.ports import Tool
-from prolight.schemas import SHA256, Finding, Plan, Step
+from prolight.schemas import SHA256, Finding, Plan, RunContext, Step
 
 _LOCATION = re.compile(
     r"[a-z][a-z0-9+.-]*://"  # any URL
@@ -80,6 +80,17 @@ def rule(case: Case) -> Ruling:
         asks=tuple(o.finding.message for o in objections if o.kind == "ask"),
         findings=tuple(o.finding for o in objections if o.kind != "ask"),
     )
+
+
+def check_accepted(run: RunContext) -> None:
+    """Raises `GuardrailDenied` unless exactly this plan was judged, and a person approved it where one was asked."""
+    plan_hash = run.lock.plan_hash if run.lock else ""
+    if run.critique is None or run.critique.plan_hash != plan_hash:
+        raise GuardrailDenied("the Critic has not judged this plan")
+    approval = run.approval
+    approved = approval is not None and approval.decision == "approved" and approval.plan_hash == plan_hash
+    if not approved and (run.ask or not run.critique.ok):
+        raise GuardrailDenied("nobody approved this plan")
 
 
 def _objection(

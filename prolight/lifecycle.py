@@ -9,9 +9,7 @@
 `TRANSITIONS` is the whole machine: state → move → state. A pair that is not in it is refused with
 `IllegalMove`, and nothing has changed. No other file holds a rule about states.
 
-Each function below takes a run and what happened, and answers with a `Decision`: the new document,
-the events to publish with it, and the `Placement`, which tells the store who looks at the run
-next and when. The store carries a decision out in one atomic commit or not at all.
+Each function below takes a run and what happened, and answers with a `Decision` (`decisions.py`).
 
 Two clocks: a *stage* has its deadline from its first claim (kept by the store, since only it sees
 the claim); the *run* has `works_until`, which stands still while a person is awaited.
@@ -19,13 +17,14 @@ the claim); the *run* has `works_until`, which stands still while a person is aw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from prolight.errors import IllegalMove
+from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Placement, Queued
+from prolight.errors import IllegalMove, PlanChanged
 from prolight.events import Blocked, Failure, Judged, Payload, PlanMade, Result, Status, Warned
 from prolight.schemas import (
     Approval,
@@ -111,6 +110,8 @@ TRANSITIONS: dict[State, dict[Move, State]] = {
     State.CANCELLED: {},
 }
 
+ASKED_BY_CALLER = "the caller wants a person to see the plan first"
+
 TERMINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
 PARKED = frozenset({State.AWAITING_APPROVAL, State.NEEDS_REVIEW})
 STAGES: dict[State, Stage] = {
@@ -128,68 +129,23 @@ def follow(state: State, move: Move) -> State:
         raise IllegalMove(f"a run that is {state} cannot be {move}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long things may take (design §15)."""
-
-    run: timedelta = timedelta(hours=1)
-    stage: timedelta = timedelta(seconds=180)
-    step: timedelta = timedelta(seconds=300)
-    approval: timedelta = timedelta(hours=72)
-    review: timedelta = timedelta(days=7)
-    retention: timedelta = timedelta(days=7)
-    critic_rounds: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Whoever holds the claim goes on working."""
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """A worker may claim `stage`, at once or `after` a back-off.
-
-    `budget` is the stage's deadline, counted from its first claim; None keeps the one that runs.
-    """
-
-    stage: Stage
-    after: timedelta = timedelta(0)
-    budget: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """Nobody works on it; it is looked at `after` so long."""
-
-    after: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Nothing follows; the record is kept for `retention`."""
-
-    retention: timedelta
-
-
-Placement = Held | Queued | Parked | Ended
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    run: RunContext
-    events: tuple[Payload, ...]
-    placement: Placement
-
-
 def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: float, deadlines: Deadlines) -> Decision:
     run = RunContext(
         run_id=run_id,
-        asset_id=request.asset_id,
+        asset_id=request.asset_id or request.picture_id,
+        picture_id=request.picture_id if request.asset_id else "",
         brief=request.brief,
         metadata=request.metadata,
-        state=State.PLANNING,
+        ask=request.ask,
         budget_usd=budget_usd,
+    )
+    return begun(run, now=now, deadlines=deadlines)
+
+
+def begun(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
+    """What is asked for becomes a run: the Planner has the first turn, and the clock of the run starts."""
+    run = run.evolve(
+        state=State.PLANNING,
         turns=(Turn(stage=Stage.PLAN, queued_at=now),),
         created_at=now,
         updated_at=now,
@@ -231,6 +187,8 @@ def judged(
     if not critique.ok:
         asks = (*(finding.message for finding in critique.findings if finding.severity == "blocking"), *asks)
         asks = asks or (f"the Critic says {critique.verdict}",)
+    if run.ask:
+        asks = (*asks, ASKED_BY_CALLER)
     if asks:
         return _held(run.evolve(critique=critique), asks, (event, *warned), now, deadlines)
     return _move(run, Move.ACCEPTED, now, deadlines, event, *warned, critique=critique)
@@ -240,10 +198,56 @@ def _held(
     run: RunContext, reasons: tuple[str, ...], before: tuple[Payload, ...], now: float, deadlines: Deadlines
 ) -> Decision:
     plan_hash = run.lock.plan_hash if run.lock else ""
-    approval = Approval(subject="plan", reasons=reasons, asked_at=now, plan_hash=plan_hash)
     until = now + deadlines.approval.total_seconds()
+    approval = Approval(subject="plan", reasons=reasons, asked_at=now, until=until, plan_hash=plan_hash)
     blocked = Blocked(subject="plan", reasons=reasons, plan_hash=plan_hash, until=until)
     return _move(run, Move.HELD, now, deadlines, *before, blocked, approval=approval)
+
+
+def approved(run: RunContext, plan_hash: str, *, by: str, now: float, deadlines: Deadlines) -> Decision:
+    """A person approves exactly the plan with this hash. Raises `IllegalMove`, or `PlanChanged` for another plan."""
+    answer = _answered(run, plan_hash, by=by, now=now).evolve(decision="approved")
+    decision = _move(run, Move.APPROVED, now, deadlines, reason=f"approved by {by}", approval=answer)
+    return replace(decision, valid_until=answer.until)
+
+
+def edited(
+    run: RunContext, plan_hash: str, plan: Plan, lock: Lock, *, by: str, now: float, deadlines: Deadlines
+) -> Decision:
+    """A person wants this plan instead of the one with that hash: the Critic judges it next. Raises as `approved`."""
+    answer = _answered(run, plan_hash, by=by, now=now).evolve(decision="edited")
+    made = PlanMade(plan=plan, plan_hash=lock.plan_hash, model=f"edited by {by}", round=run.round)
+    decision = _move(
+        run, Move.EDITED, now, deadlines, made, reason=f"edited by {by}", approval=answer, plan=plan, lock=lock
+    )
+    return replace(decision, valid_until=answer.until)
+
+
+def declined(run: RunContext, *, by: str, comment: str, now: float, deadlines: Deadlines) -> Decision:
+    """A person says no. Raises `IllegalMove`."""
+    asked = _open_approval(run, now)
+    answer = asked.evolve(decision="rejected", decided_by=by, decided_at=now, comment=comment)
+    reason = f"rejected by {by}" + (f": {comment}" if comment else "")
+    return _move(run, Move.DECLINED, now, deadlines, reason=reason, approval=answer)
+
+
+def _answered(run: RunContext, plan_hash: str, *, by: str, now: float) -> Approval:
+    asked = _open_approval(run, now)
+    if asked.subject != "plan" or plan_hash != asked.plan_hash:
+        raise PlanChanged(
+            f"run {run.run_id} waits with the plan {asked.plan_hash}, not {plan_hash}: look at it before you approve it"
+        )
+    return asked.evolve(decided_by=by, decided_at=now)
+
+
+def _open_approval(run: RunContext, now: float) -> Approval:
+    if run.state is not State.AWAITING_APPROVAL or run.approval is None:
+        before = run.approval
+        said = f"; its approval was {before.decision} by {before.decided_by}" if before and before.decided_by else ""
+        raise IllegalMove(f"run {run.run_id} is {run.state} and waits for no approval{said}")
+    if now >= run.approval.until:
+        raise IllegalMove(f"run {run.run_id} waited for an approval, but its deadline has passed")
+    return run.approval
 
 
 def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, deadlines: Deadlines) -> Decision:

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import assert_never
 
 from prolight import lifecycle
+from prolight.decisions import Deadlines, Decision
 from prolight.errors import ProLightError, ToolFailed
-from prolight.lifecycle import Deadlines, Decision
 from prolight.schemas import Artifact, Critique, Lock, Plan, RunContext, RunError, Stage, State
 
 

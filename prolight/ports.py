@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from prolight.schemas import Artifact, RunContext, Stage, State, Usage
 
 if TYPE_CHECKING:
+    from prolight.decisions import Decision
     from prolight.events import Event
-    from prolight.lifecycle import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,12 @@ class ArtifactStore(Protocol):
         ...
 
     async def find(self, artifact_id: str) -> Artifact | None: ...
+    async def alias(self, name: str, artifact_id: str, *, replace: bool = False) -> str:
+        """Give a picture a name; answers the id that the name now stands for: the first one's, unless `replace`."""
+        ...
+
+    async def aliases(self) -> Mapping[str, str]: ...
+    async def named(self, name: str) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,19 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from prolight.decisions import Deadlines
 from prolight.errors import InvalidInput
 from prolight.guardrails import Policy
-from prolight.lifecycle import Deadlines
 from prolight.retry import RetryPolicy
 from prolight.schemas import refusal
+
+if TYPE_CHECKING:
+    from prolight.pictures import PictureLimits
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 DEFAULT_STUDIO_URL = "http://127.0.0.1:8765/mcp"
@@ -122,6 +125,12 @@ class Settings(BaseSettings):
     @property
     def artifact_root(self) -> Path:
         return self.artifacts or self.home / "artifacts"
+
+    @property
+    def picture_limits(self) -> PictureLimits:
+        from prolight.pictures import PictureLimits
+
+        return PictureLimits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
 
     @property
     def deadlines(self) -> Deadlines:

@@ -7,8 +7,9 @@ import uuid
 from datetime import timedelta
 
 from prolight import lifecycle
+from prolight.decisions import Deadlines, Decision
 from prolight.errors import IllegalMove, RunNotFound, StoreRefused, StoreUnavailable, VersionConflict
-from prolight.lifecycle import PARKED, TERMINAL, Deadlines, Decision, stage_budget
+from prolight.lifecycle import TERMINAL, stage_budget
 from prolight.ports import RunStore, Snapshot, Swept, Write
 from prolight.schemas import State
 
@@ -44,9 +45,10 @@ def ran_out(base: Snapshot, *, now: float, deadlines: Deadlines) -> bool:
     if run.state is State.CANCELLING:
         return True
     stops = [base.hard_stop, run.works_until]
-    if run.state in PARKED:
-        patience = deadlines.review if run.state is State.NEEDS_REVIEW else deadlines.approval
-        stops.append(run.updated_at + patience.total_seconds())
+    if run.state is State.AWAITING_APPROVAL and run.approval:
+        stops.append(run.approval.until)
+    if run.state is State.NEEDS_REVIEW:
+        stops.append(run.updated_at + deadlines.review.total_seconds())
     if run.turn:
         stops.append(run.turn.queued_at + stage_budget(run, run.turn.stage, deadlines).total_seconds())
     return any(stop is not None and stop <= now + CLOCK_SLACK.total_seconds() for stop in stops)

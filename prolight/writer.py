@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from prolight.decisions import Decision, Held
 from prolight.errors import ClaimLost, ProLightError, VersionConflict
 from prolight.events import Payload
-from prolight.lifecycle import Decision, Held
 from prolight.ports import Claim, RunStore, Snapshot, Write
 from prolight.schemas import RunContext
 

@@ -25,7 +25,7 @@ from typing import Any
 from prolight.adapters.redis_store import RedisStore
 from prolight.attempt import Attempt, Attempts
 from prolight.bootstrap import build_attempts, connect_artifacts, connect_store, connect_tools
-from prolight.cancel import cancel
+from prolight.commands import cancel
 from prolight.errors import ProLightError, StoreError, StoreUnavailable
 from prolight.ports import Claim, Process
 from prolight.schemas import Stage, State

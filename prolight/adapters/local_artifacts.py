@@ -1,4 +1,4 @@
-"""Pictures in a folder: `root/ab/cdef…`, named by the sha256 of their bytes.
+"""Pictures in a folder: `root/ab/cdef…`, named by the sha256 of their bytes; `root/aliases/NAME` holds such a sha256.
 
 A file is written under a temporary name in its own folder, synced, and renamed: under its right name it is
 whole or not there. Folders and files are opened without following links, relative to an open parent, so
@@ -22,11 +22,12 @@ from typing import ClassVar
 
 from prolight.errors import ArtifactMissing, InvalidInput, PictureRefused, StoreRefused, StoreUnavailable
 from prolight.pictures import measure
-from prolight.schemas import SHA256, Artifact
+from prolight.schemas import RUN_ID, SHA256, Artifact
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 IDENTITY_FILE = "identity"
 IDENTITY_BYTES = 16
+ALIASES_FOLDER = "aliases"
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted pipe must not hang the reader
@@ -76,6 +77,18 @@ class LocalArtifacts:
         """Type and size, read from the header only. Raises `ArtifactCorrupt`, or `InvalidInput` for what is no id."""
         return await asyncio.to_thread(self._find, artifact_id)
 
+    async def alias(self, name: str, artifact_id: str, *, replace: bool = False) -> str:
+        """Give a picture a name; answers the id that the name now stands for: the first one's, unless `replace`."""
+        return await asyncio.to_thread(self._alias, name, artifact_id, replace)
+
+    async def aliases(self) -> dict[str, str]:
+        """Every name, and the id that it stands for."""
+        return await asyncio.to_thread(self._aliases)
+
+    async def named(self, name: str) -> str | None:
+        """The id that a name stands for. Raises `InvalidInput` for what is no name."""
+        return await asyncio.to_thread(self._named, name)
+
     def path(self, artifact_id: str) -> Path:
         """Where the picture is, or would be, for readers on this host. Raises `InvalidInput`."""
         folder, name = _split(artifact_id)
@@ -110,6 +123,34 @@ class LocalArtifacts:
         except (PictureRefused, ValueError):  # mmap's word for an empty file is ValueError
             raise self._corrupt(artifact_id) from None
 
+    def _alias(self, name: str, artifact_id: str, replace: bool) -> str:
+        _split(artifact_id)
+        write, name = _replace if replace else _link_new, _checked_alias(name)
+        path = self._root / ALIASES_FOLDER
+        with _own_errors(path), self._open_root() as root, _open_folder(ALIASES_FOLDER, root) as folder:
+            write(name, artifact_id.encode(), folder)
+        return self._named(name) or artifact_id
+
+    def _aliases(self) -> dict[str, str]:
+        try:
+            names = sorted(path.name for path in (self._root / ALIASES_FOLDER).iterdir())
+        except FileNotFoundError:
+            return {}
+        known = {name: self._named(name) for name in names if re.fullmatch(RUN_ID, name)}
+        return {name: artifact_id for name, artifact_id in known.items() if artifact_id}
+
+    def _named(self, name: str) -> str | None:
+        name = _checked_alias(name)
+        with _own_errors(self._root / ALIASES_FOLDER / name):
+            try:
+                root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                with _closing(root), _closing(os.open(ALIASES_FOLDER, _FOLDER, dir_fd=root)) as folder:
+                    kept = _read_file(name, folder)
+            except FileNotFoundError:
+                return None
+        artifact_id = (kept or b"").decode(errors="replace")
+        return artifact_id if re.fullmatch(SHA256, artifact_id) else None
+
     @contextmanager
     def _open_root(self) -> Iterator[int]:
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -142,6 +183,17 @@ def _split(artifact_id: str) -> tuple[str, str]:
             "is no sha256 of 64 lower-case hex characters; use the id that `put` gave", field="artifact_id"
         )
     return artifact_id[:2], artifact_id[2:]
+
+
+def _checked_alias(name: str) -> str:
+    if not re.fullmatch(RUN_ID, name):
+        raise InvalidInput(
+            f"{name[:40]!r} is no name: a letter or digit, then up to 127 of letters, digits, `.`, `_`, `-`",
+            field="asset_id",
+        )
+    if re.fullmatch(SHA256, name):
+        raise InvalidInput("looks like an artifact's id: take another name", field="asset_id")
+    return name
 
 
 def _described(artifact_id: str, content: bytes | mmap.mmap) -> Artifact:

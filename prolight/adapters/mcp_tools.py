@@ -1,4 +1,4 @@
-"""Tools of MCP servers over Streamable HTTP, behind the `ToolGateway` port.
+"""Tools of an MCP server, over Streamable HTTP or in this process, behind the `ToolGateway` port.
 
 One isolated MCP client per call over one pooled HTTP client per process: a transport error in a
 shared client would cancel all calls beside it. The SDK hides HTTP status and Retry-After from its
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from mcp import Client, MCPError
@@ -27,22 +27,28 @@ from prolight.errors import CallError, CallRejected, NotSent, OutcomeUnknown, Ra
 from prolight.ports import Tool, ToolResult
 from prolight.schemas import Artifact
 
+if TYPE_CHECKING:
+    from mcp.client._transport import Transport
+    from mcp.server import MCPServer
+
 MAX_CONNECTIONS = 100
 CONNECT_WITHIN = timedelta(seconds=5)
 DISCOVER_WITHIN = timedelta(seconds=20)
 MAX_OUTPUT_BYTES = 16 * 1024
 """Of what a tool says beside its picture: it goes into the run's document."""
 MAX_CODE_CHARS = 64
+IN_PROCESS = "in-process"
 STATIC_REFUSALS = frozenset({-32600, -32601, -32602})
 
 _responses: ContextVar[list[httpx2.Response] | None] = ContextVar("responses", default=None)
 
 
 class McpTools:
-    """One tool server, named `namespace`. Lives on one event loop."""
+    """One tool server, named `namespace`: at `url`, or the object `server` of this process. Lives on one event loop."""
 
-    def __init__(self, url: str, *, namespace: str, registry: Registry) -> None:
+    def __init__(self, url: str, *, namespace: str, registry: Registry, server: MCPServer[Any] | None = None) -> None:
         self.url = url
+        self._server = server
         self._namespace = namespace
         self._registry = registry
         self._tools: dict[str, Tool] | None = None
@@ -101,13 +107,15 @@ class McpTools:
             picture_params=policy.picture_params,
         )
 
+    def _target(self) -> Transport | MCPServer[Any]:
+        return self._server or streamable_http_client(self.url, http_client=self._http)
+
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Client]:
         seen: list[httpx2.Response] = []
         token = _responses.set(seen)
         try:
-            transport = streamable_http_client(self.url, http_client=self._http)
-            async with Client(transport, mode=self._mode, cache=None) as client:
+            async with Client(self._target(), mode=self._mode, cache=None) as client:
                 yield client
         except BaseExceptionGroup as group:
             raise _translated(next(_leaves(group)), seen, self.url) from group
@@ -142,12 +150,12 @@ def _translated(error: BaseException, seen: list[httpx2.Response], url: str) -> 
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout() if _asks(error.request):
             return NotSent(f"tool server {url} refuses the connection")
         case MCPError():
-            return _answered(error, seen[-1] if seen else None)
+            return _answered(error, seen[-1] if seen else None, in_process=url == IN_PROCESS)
         case _:
             return OutcomeUnknown(f"tool server {url}: {type(error).__name__}: {error}"[:400])
 
 
-def _answered(error: MCPError, response: httpx2.Response | None) -> CallError:
+def _answered(error: MCPError, response: httpx2.Response | None, *, in_process: bool) -> CallError:
     """What an error in place of a result means. The client also makes up errors for answers it cannot read."""
     status = response.status_code if response else 0
     message = f"the tool server answers: {error.error.message[:400]}"
@@ -158,7 +166,7 @@ def _answered(error: MCPError, response: httpx2.Response | None) -> CallError:
         return ToolFailed(error.error.message[:400], code=str(data["code"])[:MAX_CODE_CHARS])
     if 300 <= status < 500:
         return CallRejected(f"{message} (HTTP {status})")
-    if error.error.code in STATIC_REFUSALS and response and _speaks_mcp(response):
+    if error.error.code in STATIC_REFUSALS and (in_process or (response and _speaks_mcp(response))):
         return CallRejected(message)
     return OutcomeUnknown(message)
 

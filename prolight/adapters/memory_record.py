@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from prolight.adapters.record import deadline_of, milliseconds
+from prolight.decisions import Ended, Held, Parked, Queued
 from prolight.events import Payload, stamp
-from prolight.lifecycle import STAGES, Ended, Held, Parked, Queued
+from prolight.lifecycle import STAGES
 from prolight.ports import Snapshot, Write
 from prolight.schemas import RunContext, Stage, State
 
@@ -41,6 +42,8 @@ class Record:
     ready: bool = False
     due: int | None = None
     expires: int | None = None
+    told: int = 0
+    """So many events were told before this store had the run."""
     events: list[str] = field(default_factory=list)
     journal: dict[str, str] = field(default_factory=dict)
     answers: dict[int | str, tuple[str, Snapshot]] = field(default_factory=dict)
@@ -103,7 +106,6 @@ class Record:
             self.end_claim()
             self.ready = False
         self._place(write, now)
-        self.tell(write.decision.events, now)
 
     def remember(self, write: Write, answer: Snapshot) -> Snapshot:
         """The answer, kept for whoever asks again: the last one of each claim, and each one of a client."""
@@ -128,9 +130,21 @@ class Record:
             case Ended(retention=retention):
                 self.due, self.expires = None, now + milliseconds(retention)
 
-    def tell(self, payloads: tuple[Payload, ...], now: int) -> None:
-        for seq, payload in enumerate(payloads, len(self.events) + 1):
-            self.events.append(stamp(payload.body(), run_id=self.run_id, seq=seq, epoch=self.epoch, at=now / 1000))
+    @property
+    def seq(self) -> int:
+        return self.told + len(self.events)
+
+    def events_after(self, seq: int) -> list[str]:
+        return self.events[max(0, seq - self.told) :]
+
+    def tell(self, payloads: tuple[Payload, ...], now: int) -> list[str]:
+        """The next events; answers them as they are kept."""
+        new = [
+            stamp(payload.body(), run_id=self.run_id, seq=seq, epoch=self.epoch, at=now / 1000)
+            for seq, payload in enumerate(payloads, self.seq + 1)
+        ]
+        self.events += new
+        return new
 
     def view(self) -> Snapshot:
         return Snapshot(
@@ -141,7 +155,7 @@ class Record:
             owner=self.owner,
             attempt=self.attempt,
             crashes=self.crashes,
-            seq=len(self.events),
+            seq=self.seq,
             ready=self.ready,
             due_at=None if self.due is None else self.due / 1000,
             hard_stop=self.hard_stop / 1000 or None,

@@ -15,11 +15,11 @@ from datetime import timedelta
 
 from prolight.adapters.memory_record import LOOK_AGAIN_MS, Record
 from prolight.adapters.record import deadline_of, document_of, milliseconds
+from prolight.decisions import Decision, Queued
 from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
-from prolight.events import Event, parse
-from prolight.lifecycle import Decision, Queued
+from prolight.events import Event, Payload, parse
 from prolight.ports import Claim, Process, Snapshot, Swept, Write
-from prolight.schemas import Stage, State
+from prolight.schemas import RunContext, Stage, State
 
 DUE_AT_A_TIME = 100
 DEATH_AFTER_MS = 1_000
@@ -44,7 +44,7 @@ class MemoryStore:
     """Implements `ports.RunStore`.
 
     `clock` gives the time in seconds; a step back is absorbed by an offset. `listens` says whether the
-    process of that id is alive. Both may be replaced at any time.
+    process of that id is alive. Both may be replaced at any time. `heard` is given each event as it is told.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class MemoryStore:
         crashes_to_poison: int = 5,
         clock: Callable[[], float] = time.time,
         listens: Callable[[str], bool] = lambda _process: True,
+        heard: Callable[[str], None] = lambda _event: None,
     ) -> None:
         self.clock = clock
         self.listens = listens
@@ -66,6 +67,7 @@ class MemoryStore:
         self._keys: dict[str, str] = {}
         self._processes: dict[str, Process] = {}
         self._absent: dict[str, int] = {}
+        self._heard = heard
         self._told = asyncio.Event()
 
     def now(self) -> float:
@@ -89,9 +91,14 @@ class MemoryStore:
         record = Record(run.run_id, fingerprint, document, run.state, budget, deadline_of(run), now)
         self._runs[run.run_id] = record
         record.make_ready(now)
-        record.tell(decision.events, now)
-        self._wake_followers()
+        self._tell(record, decision.events, now)
         return run.run_id, True
+
+    def adopt(self, run: RunContext) -> None:
+        """Take over a run that left another store while it was parked; its events are numbered on from `run.seq`."""
+        record = Record(run.run_id, "", document_of(run), run.state, 0, deadline_of(run), self._time(), told=run.seq)
+        record.due = 0 if run.approval is None else round(run.approval.until * 1000)
+        self._runs[run.run_id] = record
 
     async def read(self, run_id: str) -> Snapshot:
         return self._get(run_id, self._time()).view()
@@ -117,8 +124,10 @@ class MemoryStore:
             raise ClaimLost(f"the claim of run {run.run_id} has ended")
         if (record.claim_id, record.ver) != (base.claim_id, base.ver):
             raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
+        if write.decision.valid_until is not None and now >= write.decision.valid_until * 1000:
+            raise VersionConflict(f"run {run.run_id}: the time for this decision has passed")
         record.write(write, document, now)
-        self._wake_followers()
+        self._tell(record, write.decision.events, now)
         return record.remember(write, replace(record.view(), run=run))
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
@@ -215,21 +224,23 @@ class MemoryStore:
 
     async def events(self, run_id: str, after: int = 0) -> list[str]:
         record = self._find(run_id, self._time())
-        return record.events[after:] if record else []
+        return record.events_after(after) if record else []
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         while True:
             record = self._get(run_id, self._time())
-            for text in record.events[after:]:
+            for text in record.events_after(after):
                 event = parse(text)
                 after = event.seq
                 yield event
-            if after >= len(record.events):
+            if after >= record.seq:
                 if record.expires is not None:
                     return
                 await self._told.wait()
 
-    def _wake_followers(self) -> None:
+    def _tell(self, record: Record, payloads: tuple[Payload, ...], now: int) -> None:
+        for event in record.tell(payloads, now):
+            self._heard(event)
         self._told.set()
         self._told = asyncio.Event()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -133,6 +133,39 @@ class RedisLink:
         gone = StoreUnavailable(f"no answer from the store at {safe_url(self.url)} ({type(error).__name__})")
         gone.__cause__ = error
         return gone
+
+
+class Listening:
+    """A subscription that tells when something came. Reconnects by itself."""
+
+    def __init__(self, redis: Redis, channel: str) -> None:
+        self._redis = redis
+        self._channel = channel
+        self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+
+    async def __aenter__(self) -> Self:
+        await self._subscribe()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._pubsub.aclose()
+        await self._redis.aclose()
+
+    async def __call__(self, timeout: timedelta) -> str | None:
+        """The next message, or None after `timeout`."""
+        try:
+            message = await self._pubsub.get_message(timeout=timeout.total_seconds())
+        except (RedisError, OSError):
+            await asyncio.sleep(0.1)
+            await self._subscribe()
+            return None
+        return message["data"] if message else None
+
+    async def _subscribe(self) -> None:
+        try:
+            await self._pubsub.subscribe(self._channel)
+        except (RedisError, OSError):
+            await asyncio.sleep(0.1)
 
 
 def safe_url(url: str) -> str:

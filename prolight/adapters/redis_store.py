@@ -20,22 +20,24 @@ from importlib.resources import files
 from typing import Any, Self
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, milliseconds
-from prolight.adapters.redis_link import RedisLink, safe_url
+from prolight.adapters.redis_link import Listening, RedisLink, safe_url
 from prolight.adapters.redis_server import Durability, inspect_server
+from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
 from prolight.errors import (
+    STORE_FIX,
     ClaimLost,
     IdempotencyMismatch,
+    IllegalMove,
     RunNotFound,
     StoreRefused,
     StoreUnavailable,
     VersionConflict,
 )
-from prolight.events import Event, parse
-from prolight.lifecycle import STAGES, Decision, Ended, Held, Parked, Placement, Queued
+from prolight.events import Event, Note, parse
+from prolight.lifecycle import STAGES
 from prolight.ports import Claim, Process, Snapshot, Swept, Write
 from prolight.schemas import RunContext, Stage, compact_json
 
@@ -69,7 +71,10 @@ class RedisStore:
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
-        await inspect_server(self._link.call)  # asked once: with no server there, patience is no help
+        try:
+            await inspect_server(self._link.call)  # asked once: with no server there, patience is no help
+        except StoreUnavailable as gone:
+            raise StoreUnavailable(f"{gone}: {STORE_FIX}") from gone.__cause__
         await self._script("read")
         return self
 
@@ -138,6 +143,7 @@ class RedisStore:
             budget,
             deadline_of(run),
             "1" if write.progress else "",
+            round((write.decision.valid_until or 0) * 1000),
             document_of(run),
             len(write.journal),
             *journal,
@@ -146,6 +152,8 @@ class RedisStore:
         match how:
             case "conflict":
                 raise VersionConflict(f"run {run.run_id} is at version {ver}, not {base.ver}")
+            case "late":
+                raise VersionConflict(f"run {run.run_id}: the time for this decision has passed")
             case "lost":
                 raise ClaimLost(f"the claim of run {run.run_id} has ended")
             case "gone":
@@ -184,6 +192,29 @@ class RedisStore:
     async def events(self, run_id: str, after: int = 0) -> list[str]:
         entries = await self._ask("XRANGE", f"prolight:events:{run_id}", f"{after + 1}-0", "+")
         return [fields[1] for _, fields in entries]
+
+    async def note(self, run_id: str, note: Note) -> int:
+        """Add a note to a live run; answers its seq. Raises `RunNotFound`, or `IllegalMove` for a finished run."""
+        return await self._publish(run_id, 0, note.body())
+
+    async def mirror(self, event: Event, text: str) -> int:
+        """Keep and publish an event of a run that works elsewhere, once. Raises `IllegalMove` where that cannot be."""
+        return await self._publish(event.run_id, event.seq, text)
+
+    async def _publish(self, run_id: str, seq: int, text: str) -> int:
+        how, last, _ = await self._script("publish", run_id, seq, text, self._retention_ms)
+        match how:
+            case "gone":
+                raise RunNotFound(run_id)
+            case "elsewhere":
+                raise IllegalMove(f"run {run_id} works in another process, which numbers its events: a note needs one")
+            case "ended":
+                raise IllegalMove(f"run {run_id} has ended: nothing follows its last event")
+            case "own":
+                raise IllegalMove(f"run {run_id} is a run of this store, which numbers its events itself")
+            case "behind":
+                raise IllegalMove(f"event {seq} of run {run_id} comes after event {last}: a mirror takes them in order")
+        return seq or int(last)
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Reads the stream by seq; the channel only wakes it up, so a lost message loses nothing."""
@@ -247,39 +278,6 @@ class RedisStore:
             wait = min(1.0, wait * 2)
             for place, value in (asked_again or {}).items():
                 command = (*command[: place + 3], value, *command[place + 4 :])
-
-
-class Listening:
-    """A subscription that tells when something came. Reconnects by itself."""
-
-    def __init__(self, redis: Redis, channel: str) -> None:
-        self._redis = redis
-        self._channel = channel
-        self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-
-    async def __aenter__(self) -> Self:
-        await self._subscribe()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._pubsub.aclose()
-        await self._redis.aclose()
-
-    async def __call__(self, timeout: timedelta) -> str | None:
-        """The next message, or None after `timeout`."""
-        try:
-            message = await self._pubsub.get_message(timeout=timeout.total_seconds())
-        except (RedisError, OSError):
-            await asyncio.sleep(0.1)
-            await self._subscribe()
-            return None
-        return message["data"] if message else None
-
-    async def _subscribe(self) -> None:
-        try:
-            await self._pubsub.subscribe(self._channel)
-        except (RedisError, OSError):
-            await asyncio.sleep(0.1)
 
 
 def committed(base: Snapshot, decision: Decision, *, ver: int, seq: int) -> Snapshot:
@@ -372,5 +370,5 @@ def _script(name: str) -> tuple[str, str]:
     return hashlib.sha1(text.encode()).hexdigest(), text  # noqa: S324 - the name that Redis gives a script
 
 
-_NOW = {"create": 2, "claim": 0, "commit": 3, "heartbeat": 0, "sweep": 0, "read": 0}
+_NOW = {"create": 2, "claim": 0, "commit": 3, "heartbeat": 0, "sweep": 0, "read": 0, "publish": 2}
 """Where in a script's answer the store's time stands."""

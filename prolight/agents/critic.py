@@ -8,8 +8,8 @@ from typing import Any
 
 from prolight.agents.base import Work, ask, discover, json_schema
 from prolight.agents.planner import catalogue
+from prolight.decisions import Deadlines
 from prolight.guardrails import Case, Policy, Ruling, estimated_cost, rule
-from prolight.lifecycle import Deadlines
 from prolight.outcomes import Judged, Outcome
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
 from prolight.schemas import MAX_FINDINGS, Critique, Finding, Plan, RunContext, Stage, Verdict

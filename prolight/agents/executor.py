@@ -12,7 +12,7 @@ from prolight.agents.base import Work, charged, discover
 from prolight.determinism import call_key, check_lock, fingerprint
 from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
 from prolight.events import StepMoved, Warned
-from prolight.guardrails import Policy, check_call
+from prolight.guardrails import Policy, check_accepted, check_call
 from prolight.journal import Answer, Call
 from prolight.outcomes import Executed, Outcome
 from prolight.ports import Tool, ToolGateway
@@ -31,6 +31,7 @@ class Executor:
         plan = work.run.plan
         if plan is None or work.run.lock is None:
             raise PlanInvalid("is missing", field="plan")
+        check_accepted(work.run)
         tools = await discover(self.gateway, work)
         check_lock(work.run.lock, plan, {name: tool.pin for name, tool in tools.items()})
         made = await Progress(self, work, plan, tools).carry_out()
@@ -116,7 +117,7 @@ class Progress:
     def _resolved(self, params: Any) -> Any:
         match params:
             case str() if params == INPUT:
-                return self._work.run.asset_id
+                return self._work.run.picture
             case str() if params.startswith("$") and params[1:] in self._made:
                 picture = self._made[params[1:]]
                 if picture is None:

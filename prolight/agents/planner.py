@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from prolight.agents.base import Work, ask, charged, discover, json_schema
+from prolight.decisions import Deadlines
 from prolight.determinism import call_key, fingerprint, plan_hash
 from prolight.guardrails import Policy
 from prolight.journal import Answer, Call
-from prolight.lifecycle import Deadlines
 from prolight.outcomes import Outcome, Planned
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
 from prolight.schemas import INPUT, Lock, Plan, RunContext, Stage
@@ -43,7 +43,7 @@ class Planner:
         tool = next((tool for name, tool in tools.items() if _inspects(name) and self.policy.permits(name)), None)
         if tool is None:
             return None
-        arguments = {"picture": work.run.asset_id}
+        arguments = {"picture": work.run.picture}
         call = Call(
             key=call_key(work.run.run_id, "inspect", INPUT),
             name=tool.name,
@@ -73,7 +73,7 @@ class Planner:
     def _lock(self, run: RunContext, plan: Plan, model: str, tools: Mapping[str, Tool]) -> Lock:
         return Lock(
             plan_hash=plan_hash(plan),
-            input_sha256=run.asset_id,
+            input_sha256=run.picture,
             model_version=model,
             prompt_hash=self.model.prompt_hash,
             seed=int(fingerprint(run.run_id)[:8], 16),

@@ -89,7 +89,10 @@ async def _stack(home: Path) -> AsyncIterator[tuple[AsyncClient, Sequence[Child]
     with start_valkey(home / "valkey") as server:
         settings = parts.settings_for(home, server.url)
         workers = [parts.worker(settings, number) for number in range(1, WORKERS + 1)]
-        async with parts.running(parts.studio(settings), *workers) as children, AsyncClient(settings) as client:
+        async with (
+            parts.running(parts.studio(settings), *workers) as children,
+            AsyncClient(settings=settings) as client,
+        ):
             yield client, children[1:]
 
 

@@ -66,8 +66,8 @@ class ProLight:
 
     async def submit(self, count: int) -> list[str]:
         content = parts.bundled_picture()
-        await self._client.artifacts.put(content, media_type="image/jpeg")
-        request = RunRequest.parse(asset_id=sha256(content), brief=REQUEST["brief"])
+        await self._client.artifact_store.put(content, media_type="image/jpeg")
+        request = RunRequest.parse(picture_id=sha256(content), brief=REQUEST["brief"])
         return await asyncio.gather(*(self._client.enqueue(request) for _ in range(count)))
 
     async def put_aside(self) -> None:
@@ -154,7 +154,7 @@ async def _lives(pid: int) -> bool:
 @asynccontextmanager
 async def prolight(home: Path, redis_url: str) -> AsyncIterator[Side]:
     settings = parts.settings_for(home, redis_url, model="instant", tools="instant")
-    async with AsyncClient(settings) as client, Redis.from_url(redis_url, decode_responses=True) as redis:
+    async with AsyncClient(settings=settings) as client, Redis.from_url(redis_url, decode_responses=True) as redis:
         yield ProLight(settings, client, redis)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from celery import Celery, chain
 
 QUEUES = ("stock.plan", "stock.critique", "stock.execute")
-REQUEST = {"asset_id": "0" * 64, "brief": "soft warm key from the left", "metadata": {}}
+REQUEST = {"picture_id": "0" * 64, "brief": "soft warm key from the left", "metadata": {}}
 """As small as what ProLight's own runs begin with; here it is also all that a stage hands on."""
 
 app = Celery("stock")

@@ -12,11 +12,11 @@ from prolight import lifecycle
 from prolight.adapters.redis_store import RedisStore
 from prolight.bench.terms import BenchFailed, Effort, Figures, Goal, Say, rounded
 from prolight.client import new_run_id
+from prolight.decisions import Deadlines, Decision, Held
 from prolight.embedded import start_valkey
 from prolight.embedded.valkey import AppendFsync
 from prolight.events import Progress
 from prolight.journal import Entry
-from prolight.lifecycle import Deadlines, Decision, Held
 from prolight.ports import Claim, Write
 from prolight.schemas import RunContext, RunRequest, Stage
 
@@ -28,7 +28,7 @@ DOCUMENT_BYTES = 8 * 1024
 CALLS = 8
 """Journal entries that a run has; each commit writes one of them."""
 REQUEST = RunRequest(
-    asset_id="0" * 64,
+    picture_id="0" * 64,
     brief="soft warm key from the left, cool rim from behind, white background. " * 40,
     metadata={f"note-{number}": "as the customer said before: " * 16 for number in range(10)},
 )

@@ -25,8 +25,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("prolight.cli.watch:watch", "Follow a run's events, live."),
     "list": ("prolight.cli.runs:list_", "The newest runs."),
     "show": ("prolight.cli.runs:show", "One run, whole: plan, verdict, steps, timeline, cost."),
+    "why": ("prolight.cli.why:why", "Why a run does not move, and when somebody looks at it next."),
+    "approve": ("prolight.cli.approval:approve", "Let the plan of a run that waits for a person be carried out."),
+    "reject": ("prolight.cli.approval:reject", "Say no to a run that waits for a person."),
     "cancel": ("prolight.cli.runs:cancel", "Stop a run."),
     "artifacts": ("prolight.cli.artifacts:artifacts", "Save a run's finished pictures."),
+    "assets": ("prolight.cli.assets:app", "Pictures kept under a name: add, list."),
     "worker": ("prolight.cli.worker:worker", "Run a Celery worker for some stages or all."),
     "doctor": ("prolight.cli.doctor:doctor", "What works here, what does not, and how to mend it."),
     "bench": ("prolight.cli.bench:bench", "Measure this installation."),
@@ -55,11 +59,16 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command, with its options, from its module."""
+    """The command, with its options, from its module; a group of commands is an app of its own."""
     place, line = COMMANDS[name]
-    module, _, function = place.partition(":")
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_command(found)
+        group.name = name
+        return group
     alone = typer.Typer(add_completion=False, rich_markup_mode=HELP_STYLE, context_settings=HELP_OPTIONS)
-    alone.command(name, short_help=line)(getattr(import_module(module), function))
+    alone.command(name, short_help=line)(found)
     return typer.main.get_command(alone)
 
 

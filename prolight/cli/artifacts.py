@@ -12,9 +12,10 @@ import typer
 
 from prolight.cli.failures import Refused
 from prolight.cli.output import ExitCode, Json, console, record, wait_for
-from prolight.cli.rendering import outputs, picture
+from prolight.cli.rendering import picture
+from prolight.errors import NothingFinished
 from prolight.ports import Snapshot
-from prolight.schemas import Artifact, State
+from prolight.schemas import Artifact
 
 if TYPE_CHECKING:
     from prolight.client import AsyncClient
@@ -47,14 +48,15 @@ async def _artifacts(run_id: str, folder: Path, *, force: bool, as_json: bool) -
 
 async def save(client: AsyncClient, snapshot: Snapshot, folder: Path, *, force: bool) -> list[Path]:
     """Write the run's pictures into `folder`, all checked before the first. Raises `Refused`."""
-    finished = outputs(snapshot)
-    if snapshot.run.state is not State.COMPLETED or not finished:
-        raise Refused(_nothing_finished(snapshot))
+    try:
+        finished = await client.artifacts(snapshot.run.run_id)
+    except NothingFinished:
+        raise Refused(_nothing_finished(snapshot)) from None
     paths = [folder / name for name in names(snapshot.run.run_id, finished)]
     if not force:
         _refuse_to_overwrite(paths)
     for path, output in zip(paths, finished, strict=True):
-        write(path, await client.artifacts.get(output.id))
+        write(path, await client.download(output))
     return paths
 
 

@@ -112,7 +112,7 @@ async def started(home: Path, *, workers: int) -> AsyncIterator[tuple[Stack, Asy
         home=home, artifacts=home / "artifacts", redis_url="", studio_url="", model="offline", tools="studio"
     )
     say("starting store, tools and worker …")
-    async with Stack(settings, workers=workers, flower=False) as stack, AsyncClient(stack.settings) as client:
+    async with Stack(settings, workers=workers, flower=False) as stack, AsyncClient(settings=stack.settings) as client:
         yield stack, client
 
 
@@ -136,8 +136,8 @@ async def _pictures(client: AsyncClient, snapshot: Snapshot) -> dict[str, bytes]
     """The input, what the steps made, and the outputs, by artifact id."""
     result = snapshot.run.exec_result
     made = [step.artifact.id for step in result.steps if step.artifact] if result else []
-    wanted = {snapshot.run.asset_id, *made, *(output.id for output in outputs(snapshot))}
-    return {artifact_id: await client.artifacts.get(artifact_id) for artifact_id in sorted(wanted)}
+    wanted = {snapshot.run.picture, *made, *(output.id for output in outputs(snapshot))}
+    return {artifact_id: await client.download(artifact_id) for artifact_id in sorted(wanted)}
 
 
 async def _calls(settings: Settings) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def save(shown: Shown, folder: Path) -> dict[str, Path]:
     from prolight.report import render_report
 
     run = shown.snapshot.run
-    taken = shown.pictures[run.asset_id]
+    taken = shown.pictures[run.picture]
     files = {"before": folder / f"before.{SUFFIXES[measure(taken).media_type]}", "report": folder / "report.html"}
     for number, output in enumerate(outputs(shown.snapshot), 1):
         name = "after" if number == 1 else f"after-{number}"

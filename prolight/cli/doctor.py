@@ -68,7 +68,7 @@ async def _stored(settings: Settings) -> list[Part]:
     from prolight.client import AsyncClient
 
     try:
-        async with AsyncClient(settings) as client:
+        async with AsyncClient(settings=settings) as client:
             return [*await _store(client), *workers(await client.store.processes()), await _artifacts(client)]
     except ProLightError as error:
         return [
@@ -119,7 +119,7 @@ async def _artifacts(client: AsyncClient) -> Part:
     if not part.ok or unused:  # to ask a store that nobody uses yet would bind it to this folder
         return part
     try:
-        await client.store.identify_artifacts(client.artifacts.identity)
+        await client.store.identify_artifacts(client.artifact_store.identity)
     except ProLightError as error:
         return Part("artifacts", False, str(error), fix="set PROLIGHT_ARTIFACTS to the folder that the workers use")
     return part

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from prolight.cli.output import ExitCode
-from prolight.errors import InvalidInput, ProLightError, StoreUnavailable
+from prolight.errors import STORE_FIX, InvalidInput, ProLightError, StoreUnavailable
 
-STORE_FIX = "`prolight up` starts one here, PROLIGHT_REDIS_URL names another"
 PASSWORD_FIX = "put its password into PROLIGHT_REDIS_URL: redis://:PASSWORD@HOST:6379/0"  # noqa: S105 - names the place of one
 
 

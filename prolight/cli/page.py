@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prolight.cli.rendering import duration, finding_text, moment, one_line, picture, printable, state_text
+from prolight.cli.rendering import finding_text, moment, one_line, picture, printable, state_text
 from prolight.ports import Snapshot
 from prolight.schemas import Finding, RunContext, State, Step, StepResult, Turn, compact_json
+from prolight.spoken import duration
 
 DIGITS_OF_A_HASH = 12
 MAX_PARAMS_CHARS = 240

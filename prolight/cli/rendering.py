@@ -29,6 +29,7 @@ from prolight.events import (
 )
 from prolight.ports import Snapshot
 from prolight.schemas import Artifact, Finding, State
+from prolight.spoken import duration
 
 STATE_STYLES = {
     State.COMPLETED: "green",
@@ -56,17 +57,6 @@ def one_line(text: str, limit: int = 200) -> str:
     """`text` on one line of at most `limit` characters."""
     line = " ".join(printable(text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
-def duration(seconds: float) -> str:
-    """`0.42 s`, `12.3 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`."""
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def size(size_bytes: int) -> str:

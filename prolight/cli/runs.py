@@ -11,10 +11,11 @@ from rich.text import Text
 from prolight.cli.failures import Refused
 from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
 from prolight.cli.page import page
-from prolight.cli.rendering import duration, ending, one_line, state_text, summary
+from prolight.cli.rendering import ending, one_line, state_text, summary
 from prolight.errors import IllegalMove
 from prolight.ports import Snapshot
 from prolight.schemas import State
+from prolight.spoken import duration
 
 BRIEF_IN_A_LIST_CHARS = 60
 MAX_LISTED = 1_000

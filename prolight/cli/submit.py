@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from contextlib import aclosing
 from datetime import timedelta
@@ -15,20 +16,21 @@ from prolight.cli.output import ExitCode, Json, console, detaching, record, say,
 from prolight.cli.rendering import ending, event_line, summary
 from prolight.cli.watch import exit_code, follow
 from prolight.errors import InvalidInput
-from prolight.schemas import MAX_BRIEF_CHARS
+from prolight.schemas import MAX_BRIEF_CHARS, RUN_ID
 
 if TYPE_CHECKING:
     from prolight.client import AsyncClient
 
 
 def submit(
-    picture: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A JPEG, PNG or WebP.")],
+    picture: Annotated[str, typer.Argument(help="A file (JPEG, PNG, WebP), or an asset's id or alias.")],
     brief: Annotated[str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the run ends or waits for a person.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
     ] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve the plan.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key makes the same run, once.")] = None,
     run_id: Annotated[str | None, typer.Option(help="An id of your own: letters, digits, `.`, `_`, `-`.")] = None,
     meta: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run. Repeatable.")] = None,
@@ -37,9 +39,9 @@ def submit(
     """Hand in a picture and a brief; prints the run's id."""
     if timeout is not None and not wait:
         raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
-    request = {"run_id": run_id, "idempotency_key": idempotency_key, "metadata": metadata(meta or [])}
+    request = {"ask": ask, "run_id": run_id, "idempotency_key": idempotency_key, "metadata": metadata(meta or [])}
     limit = timedelta(seconds=timeout) if timeout is not None else None
-    return wait_for(_submit(picture, _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
+    return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
 
 
 def metadata(pairs: list[str]) -> dict[str, str]:
@@ -55,6 +57,16 @@ def metadata(pairs: list[str]) -> dict[str, str]:
     return found
 
 
+def _picture(named: str) -> Path | str:
+    """A file if there is one, else an asset. Raises `InvalidInput` for what can only have been meant as a file."""
+    path = Path(named)
+    if path.is_file():
+        return path
+    if re.fullmatch(RUN_ID, named) and not path.suffix:
+        return named
+    raise InvalidInput(f"{named!r} is {'a folder' if path.is_dir() else 'not there'}", field="PICTURE")
+
+
 def _brief(brief: str) -> str:
     if brief != "-":
         return brief
@@ -65,24 +77,17 @@ def _brief(brief: str) -> str:
 
 
 async def _submit(
-    picture: Path, brief: str, request: dict[str, Any], *, wait: bool, limit: timedelta | None, as_json: bool
+    picture: Path | str, brief: str, request: dict[str, Any], *, wait: bool, limit: timedelta | None, as_json: bool
 ) -> ExitCode:
     from prolight.client import AsyncClient
 
     async with AsyncClient() as client:
-        content = _read(picture, client.settings.max_upload_bytes)
-        run_id = await client.submit(content, brief, **request)
+        run_id = await client.submit(picture, brief, **request)
         if as_json:
             record({"run_id": run_id, "state": (await client.get(run_id)).run.state})
         else:
             console().print(run_id)
         return await _to_its_end(client, run_id, limit, as_json=as_json) if wait else ExitCode.OK
-
-
-def _read(picture: Path, limit: int) -> bytes:
-    """The file, or one byte more than the limit of it: enough for the door to refuse it."""
-    with picture.open("rb") as file:
-        return file.read(limit + 1)
 
 
 async def _to_its_end(client: AsyncClient, run_id: str, limit: timedelta | None, *, as_json: bool) -> ExitCode:

@@ -8,11 +8,14 @@ that it belongs to, so an event without its state change, or the reverse, cannot
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from pydantic import Field, SerializeAsAny, field_validator
 
 from prolight.schemas import Artifact, Critique, Plan, RunError, Stage, State, Usd, Value, compact_json
+
+if TYPE_CHECKING:
+    from prolight.events.publish import publish_event
 
 MAX_EVENT_BYTES = 8 * 1024
 SHORT_TEXT_CHARS = 160
@@ -196,4 +199,13 @@ def parse(text: str | bytes) -> Event:
     return Event.model_validate_json(text)
 
 
-__all__ = ["PAYLOADS", "Event", "Payload", "compact_json", "parse", "stamp"]
+def __getattr__(name: str) -> Any:
+    """The one function here with I/O is imported when it is asked for."""
+    if name == "publish_event":
+        from prolight.events.publish import publish_event
+
+        return publish_event
+    raise AttributeError(f"module 'prolight.events' has no attribute {name!r}")
+
+
+__all__ = ["PAYLOADS", "Event", "Payload", "compact_json", "parse", "publish_event", "stamp"]

@@ -16,8 +16,9 @@ from prolight.report.diagram import plan_view, side_view
 from prolight.report.markup import Markup, el
 from prolight.report.plan import plan_section
 from prolight.report.timeline import timeline
-from prolight.report.words import Light, dollars, lights, seconds
+from prolight.report.words import Light, dollars, lights
 from prolight.schemas import RunContext, State
+from prolight.spoken import duration
 
 LONG_BRIEF_CHARS = 160
 SAME_SHAPE = 0.02
@@ -108,7 +109,7 @@ def _header(run: RunContext) -> Markup:
 
 def _facts(run: RunContext) -> Iterator[str]:
     if run.finished_at is not None and run.finished_at >= run.created_at:
-        yield seconds(run.finished_at - run.created_at)
+        yield duration(run.finished_at - run.created_at)
     yield f"{dollars(run.spent_usd)} of {dollars(run.budget_usd)} budget" if run.spent_usd else "no cost"
     if run.lock:
         yield f"planned by {run.lock.model_version}"
@@ -132,8 +133,8 @@ def _trouble(run: RunContext) -> Markup | None:
 def _photographs(run: RunContext, pictures: Mapping[str, bytes]) -> Markup:
     outputs = [output.id for output in run.exec_result.outputs] if run.exec_result else []
     if not outputs:
-        return el("div", _figure(run.asset_id, "The picture as it came in", pictures), class_="photographs")
-    first = _before_and_after(run.asset_id, outputs[0], pictures)
+        return el("div", _figure(run.picture, "The picture as it came in", pictures), class_="photographs")
+    first = _before_and_after(run.picture, outputs[0], pictures)
     others = [_figure(name, f"Result {number}", pictures) for number, name in enumerate(outputs[1:], 2)]
     return el("div", first, el("div", others, class_="others") if others else None, class_="photographs")
 
@@ -194,7 +195,7 @@ def _image(name: str, alt: str, pictures: Mapping[str, bytes]) -> Markup:
 
 def _thumbnail(run: RunContext, name: str, pictures: Mapping[str, bytes]) -> Markup | None:
     """Of a picture that is not shown large already: each picture is embedded once."""
-    shown = {run.asset_id, *(output.id for output in run.exec_result.outputs)} if run.exec_result else {run.asset_id}
+    shown = {run.picture, *(output.id for output in run.exec_result.outputs)} if run.exec_result else {run.picture}
     return None if name in shown or not _size(name, pictures) else _image(name, "What this step made", pictures)
 
 
@@ -222,7 +223,7 @@ def _record_rows(run: RunContext) -> Iterator[tuple[str, str]]:
     yield "Run", run.run_id
     yield "State", run.state.value
     yield "Created", datetime.fromtimestamp(run.created_at, UTC).isoformat(" ", "seconds") if run.created_at else ""
-    yield "Input picture", run.asset_id
+    yield "Input picture", run.picture
     for number, output in enumerate(run.exec_result.outputs if run.exec_result else (), 1):
         yield f"Result {number}", f"{output.id} ({output.media_type}, {output.width} × {output.height} px)"
     yield "Models", ", ".join(dict.fromkeys(turn.model for turn in run.turns if turn.model))

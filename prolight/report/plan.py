@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from prolight.report.markup import Markup, el
-from prolight.report.words import dollars, seconds, sentences, title
+from prolight.report.words import dollars, sentences, title
 from prolight.schemas import Finding, RunContext, Step, StepResult, Verdict
+from prolight.spoken import duration
 
 _VERDICTS = {
     Verdict.ACCEPT: ("good", "The critic accepts this plan."),
@@ -81,7 +82,7 @@ def _outcome(step: Step, result: StepResult | None) -> Iterator[str]:
         yield "not carried out"
         yield f"estimated {dollars(step.estimated_cost_usd)}" if step.estimated_cost_usd else "no cost expected"
         return
-    took = f" in {seconds(result.finished_at - result.started_at)}" if result.finished_at is not None else ""
+    took = f" in {duration(result.finished_at - result.started_at)}" if result.finished_at is not None else ""
     yield {"done": "✓ done", "failed": "✕ failed", "running": "… running"}[result.status] + took
     estimate = f" (estimated {dollars(step.estimated_cost_usd)})" if result.cost_usd != step.estimated_cost_usd else ""
     yield dollars(result.cost_usd) + estimate

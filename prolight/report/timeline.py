@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prolight.report.markup import Markup, el
-from prolight.report.words import seconds
 from prolight.schemas import RunContext, Turn
+from prolight.spoken import duration
 
 BAR_WIDTH, BAR_HEIGHT = 1000, 20
 MIN_BAR = 3.0
@@ -76,7 +76,7 @@ def _row(row: Row, start: float, total: float) -> Markup:
     box = f"0 0 {BAR_WIDTH} {BAR_HEIGHT}"
     picture = el("svg", bars, viewBox=box, preserveAspectRatio="none", aria_hidden="true")
     said = ", ".join(
-        f"{seconds(span.seconds)} {span.kind}" for span in row.spans if span.kind == "working" or span.seconds
+        f"{duration(span.seconds)} {span.kind}" for span in row.spans if span.kind == "working" or span.seconds
     )
     label = el("span", row.label, class_="label")
     return el("li", label, picture, el("span", said, class_="took"), class_="step" if row.is_step else "stage")

@@ -129,16 +129,6 @@ def _short(value: str) -> str:
     return value if len(value) <= MAX_VALUE_CHARS else value[:MAX_VALUE_CHARS] + "…"
 
 
-def seconds(duration_seconds: float) -> str:
-    if duration_seconds < 10:
-        return f"{duration_seconds:.2f} s"
-    if duration_seconds < _MINUTE:
-        return f"{duration_seconds:.1f} s"
-    if duration_seconds < _HOUR:
-        return f"{duration_seconds // _MINUTE:.0f} min {duration_seconds % _MINUTE:.0f} s"
-    return f"{duration_seconds // _HOUR:.0f} h {duration_seconds % _HOUR // _MINUTE:.0f} min"
-
-
 def dollars(amount: Decimal) -> str:
     if not amount:
         return "no cost"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from prolight.schemas.plan import Critique, Plan
-from prolight.schemas.values import Artifact, ArtifactId, RunId, Stage, State, Usage, Usd, Value, refusal
+from prolight.schemas.values import Artifact, ArtifactId, AssetId, RunId, Stage, State, Usage, Usd, Value, refusal
 
 MAX_BRIEF_CHARS = 4_000
 MAX_DOCUMENT_BYTES = 64 * 1024
@@ -58,10 +58,13 @@ class Approval(Value):
     subject: Literal["plan", "result"]
     reasons: tuple[str, ...]
     asked_at: float
+    until: float
+    """Silence up to here means no."""
     plan_hash: str = ""
-    decision: Literal["approved", "rejected", "expired"] | None = None
+    decision: Literal["approved", "edited", "rejected", "expired"] | None = None
     decided_by: str | None = None
     decided_at: float | None = None
+    comment: str = ""
 
 
 class Lock(Value):
@@ -92,9 +95,13 @@ class Turn(Value):
 class RunRequest(Value):
     """What a caller asks for. Everything is checked here, at the door."""
 
-    asset_id: ArtifactId
+    picture_id: ArtifactId
+    asset_id: AssetId | None = None
+    """The name that the caller has for the picture; by default its id."""
     brief: str = Field(min_length=1, max_length=MAX_BRIEF_CHARS)
     metadata: dict[str, str] = Field(default_factory=dict)
+    ask: bool = False
+    """A person has to approve the plan before it is carried out."""
     run_id: RunId | None = None
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=255)
 
@@ -142,8 +149,13 @@ class RunContext(Value):
 
     run_id: RunId
     asset_id: str = Field(max_length=128)
+    """The picture as its caller names it: its artifact id, or an alias of it."""
+    picture_id: str = ""
+    """The artifact that an alias stood for when the run was accepted."""
     brief: str = Field(default="", max_length=MAX_BRIEF_CHARS)
     metadata: dict[str, str] = Field(default_factory=dict)
+    ask: bool = False
+    """A person has to approve the plan before it is carried out."""
     state: State = State.PLANNING
     plan: Plan | None = None
     critique: Critique | None = None
@@ -167,6 +179,8 @@ class RunContext(Value):
     works_until: float | None = None
     """The run deadline; None while a person is awaited, when `working_left_seconds` holds the rest."""
     working_left_seconds: float = 0.0
+    seq: int = 0
+    """The number of the last event, in a context that left its store (in-process use)."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` gives back an equal value."""
@@ -182,6 +196,11 @@ class RunContext(Value):
     @classmethod
     def from_json(cls, document: str | bytes) -> RunContext:
         return cls.model_validate_json(document)
+
+    @property
+    def picture(self) -> str:
+        """The artifact id of the picture that came in."""
+        return self.picture_id or self.asset_id
 
     @property
     def turn(self) -> Turn | None:

@@ -17,6 +17,8 @@ SHA256 = r"^[0-9a-f]{64}$"
 RunId = Annotated[str, Field(pattern=RUN_ID)]
 ArtifactId = Annotated[str, Field(pattern=SHA256)]
 """The sha256 of the bytes, in hex: an artifact is its content."""
+AssetId = Annotated[str, Field(pattern=RUN_ID)]
+"""What a caller names a picture by: an artifact id, or an alias of one (`prolight assets add`)."""
 
 
 def _plain(amount: Decimal) -> Decimal:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from prolight import lifecycle
-from prolight.lifecycle import Deadlines, Decision, Held
+from prolight.decisions import Deadlines, Decision, Held
 from prolight.ports import Claim, Process, RunStore, Snapshot, Write
 from prolight.schemas import Critique, Lock, Plan, RunContext, RunError, RunRequest, Stage, Step, Verdict
 
@@ -30,7 +30,7 @@ BROKEN = RunError(code="tool_failed", message="no light")
 
 
 def submission(run_id: str, now: float, *, brief: str = "soft key", **metadata: str) -> Decision:
-    request = RunRequest(asset_id="d" * 64, brief=brief, metadata=metadata, run_id=run_id)
+    request = RunRequest(picture_id="d" * 64, brief=brief, metadata=metadata, run_id=run_id)
     return lifecycle.submitted(request, run_id, budget_usd=Decimal(1), now=now, deadlines=DEADLINES)
 
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from prolight.decisions import Ended
 from prolight.errors import ClaimLost, RunNotFound, StoreRefused, VersionConflict
 from prolight.events import parse
-from prolight.lifecycle import Ended
 from prolight.ports import RunStore, Snapshot
 from prolight.schemas import Stage, State
 

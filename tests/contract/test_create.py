@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
+from prolight.decisions import Ended
 from prolight.errors import IdempotencyMismatch, RunNotFound, StoreRefused
 from prolight.events import parse
-from prolight.lifecycle import Ended
 from prolight.ports import RunStore
 from prolight.schemas import RunContext, Stage, State
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from redis import Redis as SyncRedis
 
 from prolight.adapters.redis_link import RedisLink
+from prolight.decisions import Decision
 from prolight.embedded.valkey import ValkeyServer
 from prolight.errors import ProLightError
 from prolight.events import parse
-from prolight.lifecycle import Decision
 from prolight.ports import Claim, Process, Snapshot, Write
 from prolight.schemas import Stage, State
 from prolight.sweeper import settle_overdue

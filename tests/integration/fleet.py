@@ -55,7 +55,7 @@ class Fleet:
         self._with_studio = studio
         self.studio: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.client = AsyncClient(self.settings)
+        self.client = AsyncClient(settings=self.settings)
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()

@@ -20,9 +20,9 @@ from prolight import lifecycle
 from prolight.cli import run
 from prolight.cli.demo import BUNDLED_PICTURE
 from prolight.client import AsyncClient
+from prolight.decisions import Decision
 from prolight.determinism import plan_hash
 from prolight.embedded import ValkeyServer, start_valkey
-from prolight.lifecycle import Decision
 from prolight.ports import Write
 from prolight.schemas import Critique, Finding, Lock, Plan, RunContext, RunError, Stage, Step, Verdict
 
@@ -132,7 +132,7 @@ def finish(picture: bytes = BUNDLED_PICTURE.read_bytes()) -> None:
 
     async def kept() -> Any:
         async with AsyncClient() as client:
-            return await client.artifacts.put(picture, media_type="image/jpeg")
+            return await client.artifact_store.put(picture, media_type="image/jpeg")
 
     output = asyncio.run(kept())
 

@@ -37,7 +37,7 @@ async def fill(fleet: Fleet, count: int) -> list[str]:
     asset = (await fleet.client.get(first)).run.asset_id
     run_ids = [first]
     for start in range(1, count, 200):
-        request = RunRequest(asset_id=asset, brief="warm key from the left")
+        request = RunRequest(picture_id=asset, brief="warm key from the left")
         run_ids += await asyncio.gather(*(fleet.client.enqueue(request) for _ in range(start, min(start + 200, count))))
     return run_ids
 

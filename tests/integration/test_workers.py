@@ -40,7 +40,7 @@ async def test_every_picture_is_the_one_that_its_step_recorded(tmp_path: Path) -
         assert recorded == {step.artifact.id for step in run.exec_result.steps if step.artifact}
         assert len(recorded) == len(run.plan.steps) == 3
         for artifact_id in recorded:
-            assert hashlib.sha256(await fleet.client.artifacts.get(artifact_id)).hexdigest() == artifact_id
+            assert hashlib.sha256(await fleet.client.download(artifact_id)).hexdigest() == artifact_id
         assert [turn.model for turn in run.turns[:2]] == ["offline-rules-1", "offline-rules-1"]
 
 

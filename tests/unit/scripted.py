@@ -12,11 +12,12 @@ from typing import Any
 from prolight.adapters.memory_store import MemoryStore
 from prolight.agents import Critic, Executor, Planner
 from prolight.attempt import Attempt, Attempts
+from prolight.decisions import Deadlines, Decision, Queued
 from prolight.determinism import plan_hash
 from prolight.events import Event, parse
 from prolight.guardrails import Policy
 from prolight.journal import Entry
-from prolight.lifecycle import Deadlines, Decision, Queued, stage_budget
+from prolight.lifecycle import stage_budget
 from prolight.ports import ChatReply, ChatRequest, Claim, Effect, Snapshot, Tool, ToolResult, Write
 from prolight.retry import RetryPolicy
 from prolight.schemas import Artifact, Critique, Lock, Plan, RunContext, Stage, State, Step, Turn, Usage, Verdict

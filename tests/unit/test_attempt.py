@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from prolight import lifecycle
-from prolight.cancel import cancel
+from prolight.commands import cancel
+from prolight.decisions import Deadlines
 from prolight.errors import (
     CallRejected,
     NotSent,
@@ -22,7 +23,6 @@ from prolight.errors import (
 )
 from prolight.events import Status
 from prolight.guardrails import Policy
-from prolight.lifecycle import Deadlines
 from prolight.outcomes import BackingOff, Executed, Failed, Judged, Lost, Planned, Released, Unclear
 from prolight.ports import Effect, Swept, ToolResult, Write
 from prolight.schemas import Critique, Plan, Stage, State, Step, Verdict

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prolight.cancel import cancel
+from prolight.commands import cancel
+from prolight.decisions import Deadlines
 from prolight.errors import (
     BudgetExceeded,
     CallError,
@@ -25,7 +26,7 @@ from prolight.errors import (
     ToolFailed,
 )
 from prolight.journal import Answer, BackOff, Call, Entry, Journal, NeedsReview, RunCancelled, check_repeat
-from prolight.lifecycle import Deadlines, released
+from prolight.lifecycle import released
 from prolight.ports import Effect
 from prolight.retry import RetryPolicy
 from prolight.schemas import Usage

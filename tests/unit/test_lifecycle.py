@@ -12,23 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prolight import lifecycle
+from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Queued
 from prolight.determinism import plan_hash
 from prolight.errors import IllegalMove
 from prolight.events import Blocked, Failure, Payload, Result, Status, Warned
-from prolight.lifecycle import (
-    PARKED,
-    STAGES,
-    TERMINAL,
-    TRANSITIONS,
-    Deadlines,
-    Decision,
-    Ended,
-    Held,
-    Move,
-    Parked,
-    Queued,
-    follow,
-)
+from prolight.lifecycle import PARKED, STAGES, TERMINAL, TRANSITIONS, Move, follow
 from prolight.outcomes import Unclear, conclude
 from prolight.schemas import (
     Artifact,
@@ -265,7 +253,7 @@ def test_where_a_run_stands_says_who_looks_at_it_next(name: str, state: State) -
 
 
 def test_a_new_run_waits_for_the_planner_and_its_clock_runs() -> None:
-    request = RunRequest(asset_id="a" * 64, brief="warm", metadata={"k": "v"})
+    request = RunRequest(picture_id="a" * 64, brief="warm", metadata={"k": "v"})
     decision = lifecycle.submitted(request, "r", budget_usd=Decimal(2), now=NOW, deadlines=DEADLINES)
     run = decision.run
     assert (run.state, run.brief, run.metadata, run.budget_usd) == (State.PLANNING, "warm", {"k": "v"}, Decimal(2))

@@ -203,7 +203,7 @@ class TestSafety:
 
     @pytest.mark.parametrize("approval", ["plan", "result"])
     def test_attack_texts_in_an_approval_stay_text(self, approval: Any) -> None:
-        asked = Approval(subject=approval, reasons=(self.ATTACK,), asked_at=104.0)
+        asked = Approval(subject=approval, reasons=(self.ATTACK,), asked_at=104.0, until=104.0)
         page = page_of(finished_run(state=State.AWAITING_APPROVAL, approval=asked))
         assert self.ATTACK in page.text
         assert len(page.named("script")) == 1
@@ -447,7 +447,9 @@ class TestTime:
         assert spans[1] == (50, 150), "planning worked from 0.5 s to 2 s of 10 s"
 
     def test_shows_how_long_a_person_was_awaited(self) -> None:
-        asked = Approval(subject="plan", reasons=("cost",), asked_at=102.0, decided_at=7400.0, decision="approved")
+        asked = Approval(
+            subject="plan", reasons=("cost",), asked_at=102.0, until=102.0, decided_at=7400.0, decision="approved"
+        )
         assert "a person, about the plan2 h 1 min waiting" in page_of(finished_run(approval=asked)).text
 
     def test_of_a_run_that_has_not_begun_is_left_out(self) -> None:
@@ -487,7 +489,7 @@ class TestRecord:
         ("decision", "words"), [(None, "asked to approve the result"), ("expired", "was not approved")]
     )
     def test_says_that_a_person_is_asked(self, decision: Any, words: str) -> None:
-        asked = Approval(subject="result", reasons=("costs money",), asked_at=104.0, decision=decision)
+        asked = Approval(subject="result", reasons=("costs money",), asked_at=104.0, until=104.0, decision=decision)
         text = page_of(finished_run(state=State.AWAITING_APPROVAL, approval=asked)).text
         assert words in text
         assert "costs money" in text

@@ -35,7 +35,7 @@ PICTURE = "ab" * 32
 
 
 def request(**changes: Any) -> RunRequest:
-    return RunRequest.parse(**{"asset_id": PICTURE, "brief": "warm light", **changes})
+    return RunRequest.parse(**{"picture_id": PICTURE, "brief": "warm light", **changes})
 
 
 def step(id: str = "light", **changes: Any) -> Step:
@@ -101,9 +101,9 @@ def test_values_are_frozen(value: type[BaseModel]) -> None:
         ("brief", "", "1 character"),
         ("brief", " \n ", "says nothing"),
         ("brief", "a\x00b", "NUL"),
-        ("asset_id", "a" * 63, "64"),
-        ("asset_id", "A" * 64, "[0-9a-f]"),
-        ("asset_id", PICTURE + "\n", "[0-9a-f]"),
+        ("picture_id", "a" * 63, "64"),
+        ("picture_id", "A" * 64, "[0-9a-f]"),
+        ("picture_id", PICTURE + "\n", "[0-9a-f]"),
         ("run_id", "x" * 129, "127"),
         ("run_id", "../etc", "[A-Za-z0-9]"),
         ("run_id", "run\n", "[A-Za-z0-9]"),
@@ -145,13 +145,13 @@ def test_a_request_at_its_limits_is_taken() -> None:
 
 def test_a_refusal_never_quotes_the_value() -> None:
     with pytest.raises(ValidationError) as refused:
-        RunRequest(asset_id="my secret", brief="x")
+        RunRequest(picture_id="my secret", brief="x")
     assert "secret" not in str(refusal(refused.value))
 
 
 def test_a_refusal_says_how_many_more_there_are() -> None:
     with pytest.raises(InvalidInput, match=r"and 1 more"):
-        RunRequest.parse(asset_id="x", brief="")
+        RunRequest.parse(picture_id="x", brief="")
 
 
 def test_the_picture_and_named_dependencies_need_no_step() -> None:

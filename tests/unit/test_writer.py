@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from prolight.cancel import cancel
+from prolight.commands import cancel
+from prolight.decisions import Deadlines, Queued
 from prolight.errors import BudgetExceeded, ClaimLost, StoreUnavailable
 from prolight.events import Note
-from prolight.lifecycle import Deadlines, Queued, released
+from prolight.lifecycle import released
 from prolight.schemas import RunContext, Stage, State
 from prolight.writer import Change, Changed, Writer
 from tests.unit.scripted import START, World, tool, world

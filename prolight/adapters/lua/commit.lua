@@ -1,10 +1,10 @@
 -- Carry one decision out, whole or not at all. No rule lives here: Python decided, from what it read.
 -- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client'), place ('held' | 'queued' | 'parked' |
 --       'ended'), ms (back-off, time parked, or retention), state, stage ('' = nobody may claim), stage budget ms ('' = the
---       running one), run deadline ms (0 = none), progress ('1' | ''), document, number of journal entries, their keys and
---       values, event bodies...
--- Answer: {'ok' | 'conflict' | 'lost' | 'gone', ver, seq, now}
-local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, document, entries = unpack(ARGV, 1, 14)
+--       running one), run deadline ms (0 = none), progress ('1' | ''), valid until ms (0 = always), document, number of journal
+--       entries, their keys and values, event bodies...
+-- Answer: {'ok' | 'conflict' | 'late' | 'lost' | 'gone', ver, seq, now}
+local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, valid_until, document, entries = unpack(ARGV, 1, 15)
 local key = run_key(id)
 local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'document')
 local owner, epoch, seq, created, stage_deadline = r[3], tonumber(r[4]), tonumber(r[5] or 0), r[6], tonumber(r[7] or 0)
@@ -26,8 +26,9 @@ if lost or r[1] ~= ver or r[2] ~= claim then
 end
 
 local now = clock()
+if tonumber(valid_until) > 0 and now >= tonumber(valid_until) then return {'late', ver, seq, now} end
 ms, deadline, ver = tonumber(ms), tonumber(deadline), ver + 1
-local first_event = 15 + 2 * entries
+local first_event = 16 + 2 * entries
 
 redis.call('HSET', key, 'ver', ver, 'state', state, 'stage', stage, 'deadline', deadline, 'document', document,
   'seq', seq + #ARGV - first_event + 1)
@@ -38,7 +39,7 @@ if stage_ms ~= '' then
   stage_deadline = 0
   redis.call('HSET', key, 'stage_ms', stage_ms, 'stage_deadline', 0, 'attempt', 0, 'crashes', 0)
 end
-for i = 15, first_event - 1, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
+for i = 16, first_event - 1, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
 for i = first_event, #ARGV do tell(id, seq + i - first_event + 1, epoch, now, ARGV[i]) end
 
 if place ~= 'held' then

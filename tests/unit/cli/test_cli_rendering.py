@@ -10,7 +10,7 @@ from prolight.cli.failures import exit_code as code_of_error
 from prolight.cli.failures import message
 from prolight.cli.output import ExitCode, console, record
 from prolight.cli.page import page
-from prolight.cli.rendering import duration, ending, event_line, one_line, printable, size, summary
+from prolight.cli.rendering import ending, event_line, one_line, printable, size, summary
 from prolight.cli.runs import listing, whole
 from prolight.cli.watch import exit_code
 from prolight.errors import InvalidInput, PictureRefused, RunNotFound, StoreUnavailable
@@ -48,6 +48,7 @@ from prolight.schemas import (
     Turn,
     Verdict,
 )
+from prolight.spoken import duration
 
 PICTURE = Artifact(id="a" * 64, media_type="image/jpeg", size_bytes=150_000, width=1200, height=900)
 PLAN = Plan(
@@ -206,7 +207,7 @@ def test_a_page_takes_text_from_outside_literally() -> None:
 
 
 def test_a_page_of_a_waiting_run_says_for_what() -> None:
-    approval = Approval(subject="plan", reasons=("it costs 2 USD",), asked_at=1.0)
+    approval = Approval(subject="plan", reasons=("it costs 2 USD",), asked_at=1.0, until=1.0)
     run = finished_run().run.evolve(state=State.AWAITING_APPROVAL, approval=approval, finished_at=None)
     assert "it costs 2 USD" in read(page(Snapshot(run, ver=3), now=200))
     assert summary(Snapshot(run, ver=3))["waits_for"] == ["it costs 2 USD"]

@@ -1,0 +1,54 @@
+"""Tools for in-process use: a gateway that needs no set-up. Both runners take either face.
+
+For now the tools are always the embedded studio's, in this process, and the run says so with a `warning` event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from prolight import portal
+from prolight.bootstrap import connect_studio_in_process
+from prolight.errors import InvalidInput
+from prolight.ports import Tool, ToolGateway, ToolResult
+from prolight.settings import Settings
+
+STUDIO_NOTICE = "the embedded studio does the work, in this process: no other tool server is configured"
+
+
+class MCPClientAsync:
+    """Implements `ports.ToolGateway`. `notice` is what a run should say of where its tools come from."""
+
+    notice = STUDIO_NOTICE
+
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.load()
+        self._gateway: ToolGateway = connect_studio_in_process(self.settings)
+
+    async def tools(self) -> Mapping[str, Tool]:
+        """By `server.tool` name."""
+        return await self._gateway.tools()
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
+        """Raises `CallError`s. `key` names the call to its server."""
+        return await self._gateway.call(tool, arguments, key=key, deadline=deadline)
+
+
+class MCPClient:
+    """The sync face: `MCPClient().call("studio.inspect_image", picture=ARTIFACT_ID)`."""
+
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        self.asynchronous = MCPClientAsync(settings=settings)
+
+    def tools(self) -> Mapping[str, Tool]:
+        """By `server.tool` name."""
+        return portal.call(self.asynchronous.tools())
+
+    def call(self, name: str, /, **arguments: Any) -> ToolResult:
+        """Call one tool. Raises `InvalidInput` for one that is not there, and `CallError`s."""
+        tool = self.tools().get(name)
+        if tool is None:
+            raise InvalidInput(f"there is no {name!r}; there are {', '.join(sorted(self.tools()))}", field="tool")
+        return portal.call(self.asynchronous.call(tool, arguments, key="", deadline=tool.timeout))
