@@ -257,3 +257,20 @@ async def _crash(backend: Backend) -> Snapshot:
     """Whoever holds the run falls silent; somebody else takes it over."""
     await backend.live_on(LEASE.total_seconds() + 1)
     return (await claim(backend.store, Stage.PLAN, process="w2")).snapshot
+
+
+class TestInTime:
+    async def test_a_decision_after_its_time_changes_nothing(self, backend: Backend) -> None:
+        base = await claimed(backend)
+        decision = replace(held(base.run.evolve(round=1)), valid_until=await backend.now() + 5)
+        await backend.advance(5)
+        with pytest.raises(VersionConflict):
+            await commit(backend.store, base, decision)
+        kept = await backend.store.read("run-1")
+        assert (kept.ver, kept.run.round) == (base.ver, 0)
+
+    async def test_a_decision_in_its_time_is_carried_out(self, backend: Backend) -> None:
+        base = await claimed(backend)
+        decision = replace(held(base.run.evolve(round=1)), valid_until=await backend.now() + 5)
+        await backend.advance(4)
+        assert (await commit(backend.store, base, decision)).run.round == 1

@@ -19,6 +19,7 @@ from prolight.events import Blocked, Failure, Payload, Result, Status, Warned
 from prolight.lifecycle import PARKED, STAGES, TERMINAL, TRANSITIONS, Move, follow
 from prolight.outcomes import Unclear, conclude
 from prolight.schemas import (
+    Approval,
     Artifact,
     Critique,
     Finding,
@@ -48,6 +49,9 @@ LOCK = Lock(
     policy_version="p",
     prolight_version="v",
 )
+ASKED = Approval(subject="plan", reasons=("costly",), asked_at=950.0, until=NOW + 50, plan_hash=LOCK.plan_hash)
+OTHER_PLAN = Plan(steps=PLAN.steps[:1])
+OTHER_LOCK = LOCK.evolve(plan_hash=plan_hash(OTHER_PLAN))
 PICTURE = Artifact(id="c" * 64, media_type="image/png", size_bytes=1, width=1, height=1)
 ERROR = RunError(code="tool_failed", message="no")
 BLOCKING = Finding(id="too-dark", severity="blocking", message="too dark", fix="more light")
@@ -68,6 +72,7 @@ def run_in(state: State, **changes: object) -> RunContext:
         works_until=None if parked else 2_000.0,
         working_left_seconds=600.0 if parked else 0.0,
         finished_at=999.0 if state in TERMINAL else None,
+        approval=ASKED if state is State.AWAITING_APPROVAL else None,
     ).evolve(**changes)
 
 
@@ -114,6 +119,20 @@ MOVES: dict[str, tuple[Callable[[RunContext], Decision], dict[State, State]]] = 
     "cancelled": (
         lambda run: lifecycle.cancelled(run, held=False, reason="so", now=NOW, deadlines=DEADLINES),
         {state: State.CANCELLED for state in State if state not in TERMINAL | {State.CANCELLING}},
+    ),
+    "approved": (
+        lambda run: lifecycle.approved(run, LOCK.plan_hash, by="ann", now=NOW, deadlines=DEADLINES),
+        {State.AWAITING_APPROVAL: State.EXECUTING},
+    ),
+    "edited": (
+        lambda run: lifecycle.edited(
+            run, LOCK.plan_hash, OTHER_PLAN, OTHER_LOCK, by="ann", now=NOW, deadlines=DEADLINES
+        ),
+        {State.AWAITING_APPROVAL: State.CRITIQUING},
+    ),
+    "declined": (
+        lambda run: lifecycle.declined(run, by="ann", comment="too dark", now=NOW, deadlines=DEADLINES),
+        {State.AWAITING_APPROVAL: State.REJECTED},
     ),
     "let go": (
         lambda run: lifecycle.let_go(run, now=NOW, deadlines=DEADLINES),

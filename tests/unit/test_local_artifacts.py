@@ -236,3 +236,43 @@ class TestIdentity:
         (tmp_path / "identity").write_text("me")
         with pytest.raises(StoreRefused, match="restore it, or delete it"):
             identity_of(str(tmp_path))
+
+
+class TestAliases:
+    async def test_a_name_stands_for_a_picture(self, store: LocalArtifacts, tmp_path: Path) -> None:
+        kept = await store.put(picture(), media_type="image/png")
+        assert await store.alias("chair-1", kept.id) == kept.id
+        assert await LocalArtifacts(tmp_path / "pictures").named("chair-1") == kept.id
+        assert await store.aliases() == {"chair-1": kept.id}
+
+    async def test_the_first_picture_keeps_its_name_unless_it_is_moved(self, store: LocalArtifacts) -> None:
+        first = await store.put(picture(), media_type="image/png")
+        second = await store.put(picture(colour="red"), media_type="image/png")
+        await store.alias("chair", first.id)
+        assert await store.alias("chair", second.id) == first.id
+        assert await store.alias("chair", second.id, replace=True) == second.id
+        assert await store.named("chair") == second.id
+
+    async def test_a_name_that_nobody_gave_stands_for_nothing(self, store: LocalArtifacts, tmp_path: Path) -> None:
+        assert await store.named("chair") is None
+        assert await store.aliases() == {}
+        assert not files(tmp_path)
+
+    @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a b", "-x", "x" * 129, "a" * 64, "a\n", "\x00"])
+    async def test_what_is_no_name_never_reaches_the_disk(
+        self, name: str, store: LocalArtifacts, tmp_path: Path
+    ) -> None:
+        with pytest.raises(InvalidInput):
+            await store.alias(name, "a" * 64)
+        with pytest.raises(InvalidInput):
+            await store.named(name)
+        assert not files(tmp_path)
+
+    async def test_a_planted_link_is_not_followed(self, store: LocalArtifacts, tmp_path: Path) -> None:
+        kept = await store.put(picture(), media_type="image/png")
+        await store.alias("chair", kept.id)
+        secret = tmp_path / "secret"
+        secret.write_text("b" * 64)
+        (tmp_path / "pictures" / "aliases" / "planted").symlink_to(secret)
+        with pytest.raises(StoreRefused):
+            await store.named("planted")
