@@ -9,12 +9,15 @@ from typing import Any
 
 from kombu.transport import redis
 
+from prolight.schemas import Stage
 from workers.runtime import runtime
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """More would let one worker take what others could do."""
+BELLS = frozenset(stage.queue for stage in Stage)
+"""The queues of tasks."""
 
 
 class Channel(redis.Channel):
@@ -50,7 +53,8 @@ class Channel(redis.Channel):
     def _deliver_or_drop(self, raw: Any, queue: str) -> None:
         try:
             message = json.loads(_text(raw))
-            if "id" not in message["headers"] or "delivery_tag" not in message["properties"]:
+            # Only tasks have an id: what a worker answers to remote control comes this way too.
+            if (queue in BELLS and "id" not in message["headers"]) or "delivery_tag" not in message["properties"]:
                 raise KeyError("id")
         except (ValueError, KeyError, TypeError):
             log.error("dropped what is no message from %s: %.80r", queue, raw)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
+from prolight.embedded.stack import environment
 from prolight.schemas import Stage, State
-from tests.integration.fleet import Fleet
+from tests.integration.fleet import ROOT, Fleet
 from tests.integration.test_faults import fill, picture
 
 pytestmark = pytest.mark.integration
@@ -53,3 +57,18 @@ async def test_a_run_that_is_cancelled_at_work_lets_go_and_ends(tmp_path: Path) 
         ended = await fleet.all_ended()
         assert {snapshot.run.state for snapshot in ended} == {State.CANCELLED}
         assert worker.poll() is None
+
+
+async def test_a_worker_answers_to_celerys_remote_control(tmp_path: Path) -> None:
+    async with Fleet(tmp_path, studio=False) as fleet:
+        await fleet.start_worker()
+        asked = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "celery", "-A", "workers", "inspect", "ping", "--json", "--timeout", "10"),
+            *("--destination", f"worker1@{socket.gethostname()}"),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            env=environment(fleet.settings),
+        )
+        answer, _ = await asked.communicate()
+        assert asked.returncode == 0
+        assert list(json.loads(answer).values()) == [{"ok": "pong"}]
