@@ -235,7 +235,8 @@ class Client:
 
     def __init__(self, url: str = "", *, settings: Settings | None = None) -> None:
         self.settings = settings or _settings(url)
-        self._made: tuple[int, AsyncClient] | None = None
+        self._clients: dict[int, AsyncClient] = {}
+        """By process: connections live on an event loop, and loops do not survive a fork."""
 
     def __enter__(self) -> Self:
         return self
@@ -244,15 +245,14 @@ class Client:
         self.close()
 
     def _client(self) -> AsyncClient:
-        """A connection lives on one event loop, and loops do not survive a fork."""
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = os.getpid(), AsyncClient(settings=self.settings)
-        return self._made[1]
+        pid = os.getpid()
+        if pid not in self._clients:
+            self._clients[pid] = AsyncClient(settings=self.settings)
+        return self._clients[pid]
 
     def close(self) -> None:
-        if self._made and self._made[0] == os.getpid():
-            portal.call(self._made[1].close())
-        self._made = None
+        if client := self._clients.pop(os.getpid(), None):
+            portal.call(client.close())
 
     def events(self, run_id: str, after: int = 0) -> Iterator[Event]:
         """Live, from `seq` > `after`; ends after the run's last event."""

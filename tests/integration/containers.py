@@ -100,7 +100,9 @@ class Machine:
     def client(self) -> AsyncClient:
         """One that shares the pictures with the parts."""
         return AsyncClient(
-            Settings.load(redis_url=self.given["PROLIGHT_REDIS_URL"], artifacts=self.home / "pictures", home=self.home)
+            settings=Settings.load(
+                redis_url=self.given["PROLIGHT_REDIS_URL"], artifacts=self.home / "pictures", home=self.home
+            )
         )
 
     def url(self, port: int, path: str) -> str:

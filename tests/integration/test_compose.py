@@ -286,8 +286,8 @@ class TestTheProcfile:
 async def submit(client: AsyncClient, *, count: int) -> None:
     """So many runs on one picture, all there before the first can have ended."""
     run_id = await client.submit(picture(), "warm key from the left, white background")
-    asset = (await client.get(run_id)).run.asset_id
-    request = RunRequest(asset_id=asset, brief="warm key from the left, white background")
+    asset = (await client.get(run_id)).run.picture
+    request = RunRequest(picture_id=asset, brief="warm key from the left, white background")
     await asyncio.gather(*(client.enqueue(request) for _ in range(1, count)))
 
 
@@ -297,7 +297,7 @@ async def assert_completed_with_pictures(client: AsyncClient, *, count: int) -> 
     for run in runs:
         assert run.exec_result and run.exec_result.outputs
         for output in run.exec_result.outputs:
-            assert await client.artifacts.get(output.id)
+            assert await client.download(output)
 
 
 async def nodes(part: Part) -> set[str]:
