@@ -10,7 +10,7 @@ from rich.text import Text
 
 from prolight.cli.rendering import finding_text, moment, one_line, picture, printable, state_text
 from prolight.ports import Snapshot
-from prolight.schemas import Finding, RunContext, State, Step, StepResult, Turn, compact_json
+from prolight.schemas import Approval, Finding, RunContext, State, Step, StepResult, Turn, compact_json
 from prolight.spoken import duration
 
 DIGITS_OF_A_HASH = 12
@@ -40,6 +40,8 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
         yield "verdict", verdict(run)
     if waits := _waits_for(run):
         yield "waits for", waits
+    if run.approval and run.approval.decision:
+        yield "answer", Text(_answer(run.approval))
     if run.turns:
         yield "timeline", Group(*(_turn(turn, now) for turn in run.turns))
     yield "times", Text(_times(run, now))
@@ -120,6 +122,13 @@ def _waits_for(run: RunContext) -> RenderableType | None:
     if run.state is State.NEEDS_REVIEW:
         return Text(f"a person: `prolight watch {run.run_id}` shows what is unclear")
     return None
+
+
+def _answer(approval: Approval) -> str:
+    by = f" by {one_line(approval.decided_by)}" if approval.decided_by else ""
+    at = f", {moment(approval.decided_at)}" if approval.decided_at else ""
+    comment = f": {one_line(approval.comment, 600)}" if approval.comment else ""
+    return f"{approval.decision}{by}{at}{comment}"
 
 
 def _activity(snapshot: Snapshot, now: float) -> str:

@@ -4,17 +4,19 @@ import asyncio
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from PIL import Image
 
 from prolight import lifecycle
 from prolight.cli import run
@@ -95,6 +97,7 @@ def planned(run: RunContext, times: dict[str, Any]) -> Decision:
         model_version="by-hand",
         prompt_hash="",
         seed=0,
+        tool_pins={"studio.relight": "1" * 64},
         policy_version="1",
         prolight_version="0",
     )
@@ -522,3 +525,169 @@ def test_ctrl_c_stops_the_demo_and_everything_that_it_started(tmp_path: Path, de
     assert demo.returncode == 130
     assert "Traceback" not in err
     assert processes_of(demo_env) == []
+
+
+# --- approve, reject, why ---
+
+
+def held_for_approval(shell: Shell) -> tuple[str, str]:
+    """A run that its caller wants to see the plan of; its id and the plan's hash."""
+    run_id = shell.submitted("--ask")
+    carry((Stage.PLAN, planned), (Stage.CRITIQUE, accepted))
+    return run_id, plan_hash(PLAN)
+
+
+class Terminal:
+    """The real program on a real terminal, answered by a hand."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        program = [sys.executable, "-c", "from prolight.cli import main; main()", *arguments]
+        self._process = subprocess.Popen(program, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
+        os.close(theirs)
+        self.shown = ""
+
+    def wait_for(self, words: str) -> None:
+        while words not in self.shown:
+            self._read()
+
+    def answer(self, words: str) -> int:
+        os.write(self._ours, words.encode())
+        with suppress(OSError):  # the other end is closed: the program has ended
+            while True:
+                self._read()
+        os.close(self._ours)
+        return self._process.wait()
+
+    def _read(self) -> None:
+        got = os.read(self._ours, 4096)
+        if not got:
+            raise OSError("closed")
+        self.shown += got.decode()
+
+
+def test_on_a_terminal_approve_shows_the_plan_with_its_hash_and_asks(shell: Shell) -> None:
+    run_id, shown = held_for_approval(shell)
+    terminal = Terminal("approve", run_id, "--by", "ann")
+    terminal.wait_for("carry out exactly this plan?")
+    for part in ("studio.relight", shown, "wants a person to see the plan first"):
+        assert part in terminal.shown.replace("\r\n", "")
+    assert terminal.answer("y\n") == 0
+    record = shell.records("show", run_id)[0]
+    assert record["state"] == "EXECUTING"
+    assert (record["approval"]["decided_by"], record["approval"]["plan_hash"]) == ("ann", shown)
+    assert shell("show", run_id) == 0
+    assert "approved by ann" in shell.out
+
+
+def test_a_no_on_the_terminal_approves_nothing(shell: Shell) -> None:
+    run_id, _ = held_for_approval(shell)
+    terminal = Terminal("approve", run_id)
+    terminal.wait_for("carry out exactly this plan?")
+    assert terminal.answer("n\n") == 6
+    assert shell.records("show", run_id)[0]["state"] == "AWAITING_APPROVAL"
+
+
+def test_a_second_persons_terminal_cannot_approve_a_plan_that_changed_while_it_asked(
+    shell: Shell, tmp_path: Path
+) -> None:
+    run_id, shown = held_for_approval(shell)
+    second = Terminal("approve", run_id, "--by", "bob")
+    second.wait_for("carry out exactly this plan?")
+    other = tmp_path / "plan.json"
+    other.write_text(
+        Plan(steps=(PLAN.steps[0].evolve(params={"picture": "$input", "exposure_ev": 1}),)).model_dump_json()
+    )
+    assert shell("approve", run_id, "--plan", shown, "--edit", str(other), "--by", "ann") == 0, shell.err
+    carry((Stage.CRITIQUE, accepted))
+    assert second.answer("y\n") == 1
+    assert "waits with the plan" in second.shown
+    record = shell.records("show", run_id)[0]
+    assert (record["state"], record["plan"]["steps"][0]["params"]["exposure_ev"]) == ("AWAITING_APPROVAL", 1)
+
+
+def test_off_a_terminal_approve_wants_the_hash_and_says_where_it_stands(shell: Shell) -> None:
+    run_id, shown = held_for_approval(shell)
+    assert shell("approve", run_id, "--json") == 2
+    message = json.loads(shell.out)["error"]["message"]
+    assert f"--plan {shown}" in message
+    assert shell.records("approve", run_id, "--plan", shown)[0]["state"] == "EXECUTING"
+
+
+def test_approve_names_the_plan_that_waits_when_given_another_hash(shell: Shell) -> None:
+    run_id, shown = held_for_approval(shell)
+    assert shell("approve", run_id, "--plan", "f" * 64, "--json") == 1
+    error = json.loads(shell.out)["error"]
+    assert error["code"] == "plan_changed"
+    assert shown in error["message"]
+
+
+@pytest.mark.parametrize(("content", "complaint"), [("{", "is not JSON"), ('{"steps": [{}]}', "steps.0")])
+def test_an_edited_plan_that_is_none_is_refused_before_anything_is_asked(
+    content: str, complaint: str, shell: Shell, tmp_path: Path
+) -> None:
+    run_id, shown = held_for_approval(shell)
+    (tmp_path / "plan.json").write_text(content)
+    assert shell("approve", run_id, "--plan", shown, "--edit", str(tmp_path / "plan.json")) == 2
+    assert complaint in shell.err
+
+
+def test_reject_ends_the_run_and_keeps_the_reason(shell: Shell) -> None:
+    run_id, _ = held_for_approval(shell)
+    assert shell.records("reject", run_id, "--reason", "wrong chair")[0]["state"] == "REJECTED"
+    approval = shell.records("show", run_id)[0]["approval"]
+    assert (approval["decision"], approval["comment"]) == ("rejected", "wrong chair")
+    assert "@" in approval["decided_by"]
+    assert shell("reject", run_id) == 1
+    assert "waits for no approval" in shell.err
+
+
+def test_why_is_one_sentence_and_one_record(shell: Shell) -> None:
+    run_id = shell.submitted()
+    assert shell("why", run_id) == 0
+    assert shell.out == "No living worker serves the stage plan: start one (`prolight worker -Q plan`).\n"
+    [record] = shell.records("why", run_id)
+    assert (record["run_id"], record["reason"], record["next_look_at"]) == (run_id, "no_worker", None)
+    shell("cancel", run_id)
+    run_id, _ = held_for_approval(shell)
+    [record] = shell.records("why", run_id)
+    assert record["reason"] == "awaits_approval"
+    assert 71 * 3600 < record["next_look_in_seconds"] <= 72 * 3600
+
+
+def test_why_of_a_run_that_is_not_there_is_an_error(shell: Shell) -> None:
+    assert shell("why", "nobody") == 1
+    assert "no run 'nobody'" in shell.err
+
+
+# --- assets ---
+
+
+def test_a_named_picture_is_handed_in_by_its_name_and_needs_no_server_to_be_named(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.environ["PROLIGHT_REDIS_URL"]
+    monkeypatch.setenv("PROLIGHT_REDIS_URL", "redis://127.0.0.1:1/0")
+    [added] = shell.records("assets", "add", PICTURE, "--id", "chair-1")
+    assert (added["asset_id"], added["media_type"]) == ("chair-1", "image/jpeg")
+    assert [record["asset_id"] for record in shell.records("assets", "list")] == ["chair-1"]
+    monkeypatch.setenv("PROLIGHT_REDIS_URL", there)
+    assert shell("submit", "chair-1", "warm") == 0
+    record = shell.records("show", shell.out.strip())[0]
+    assert (record["asset_id"], record["picture_id"]) == ("chair-1", added["id"])
+
+
+def test_a_name_is_moved_only_when_asked(shell: Shell, tmp_path: Path) -> None:
+    shell("assets", "add", PICTURE, "--id", "chair")
+    other = tmp_path / "other.png"
+    Image.new("RGB", (32, 32), "teal").save(other)
+    assert shell("assets", "add", str(other), "--id", "chair") == 2
+    assert "--replace" in shell.err
+    assert shell("assets", "add", str(other), "--id", "chair", "--replace") == 0
+
+
+def test_a_picture_that_is_neither_file_nor_asset_says_so(shell: Shell) -> None:
+    assert shell("submit", "nowhere.jpg", "warm") == 2
+    assert "'nowhere.jpg' is not there" in shell.err
+    assert shell("submit", "nothing", "warm") == 1
+    assert "prolight assets add" in shell.err
