@@ -20,6 +20,7 @@ class Name(StrEnum):
     STORE = "store"
     RELIGHT = "relight"
     RECOVERY = "recovery"
+    CLIENT = "client"
 
 
 async def sit(

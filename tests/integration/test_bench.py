@@ -77,6 +77,11 @@ def test_recovery_times_a_killed_worker_and_the_run_completes(tmp_path: Path) ->
     assert record["least_seconds"] == record["p50_seconds"] == record["most_seconds"]
 
 
+def test_client_compares_its_import_with_that_of_its_libraries(tmp_path: Path) -> None:
+    record = bench("client", 3, tmp_path)
+    assert record["import_ratio"] > 0.5
+
+
 def test_an_unknown_benchmark_is_refused_with_the_names_that_there_are() -> None:
     done = subprocess.run([*BENCH, "everything"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
