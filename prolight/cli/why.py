@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from prolight.cli.output import ExitCode, Json, console, record, wait_for
-from prolight.cli.rendering import clock, printable
+from prolight.cli.rendering import moment, printable
 
 
 def why(run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")], as_json: Json = False) -> ExitCode:
@@ -27,5 +27,5 @@ async def _why(run_id: str, *, as_json: bool) -> ExitCode:
         looks = {"next_look_at": at, "next_look_in_seconds": seconds}
         record({"run_id": run_id, "reason": answer.reason, "sentence": answer.sentence, **looks})
     else:
-        console().print(printable(answer.sentence) + (f" Next look: {clock(at)}." if at else ""))
+        console().print(printable(answer.sentence) + (f" Next look: {moment(at)}." if at else ""))
     return ExitCode.OK
