@@ -118,7 +118,9 @@ def _attempts(count: int) -> str:
 
 def _waits_for(run: RunContext) -> RenderableType | None:
     if run.state is State.AWAITING_APPROVAL and run.approval:
-        answers = f"`prolight approve {run.run_id}` or `prolight reject {run.run_id}`, until {moment(run.approval.until)}"
+        answers = (
+            f"`prolight approve {run.run_id}` or `prolight reject {run.run_id}`, until {moment(run.approval.until)}"
+        )
         return _lines((*run.approval.reasons, answers))
     if run.state is State.NEEDS_REVIEW:
         return Text(f"a person: `prolight watch {run.run_id}` shows what is unclear")
