@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
+from prolight.adapters.redis_url import safe_url, tls_trouble
 from prolight.errors import StoreRefused, StoreUnavailable
 
 ANSWER_WITHIN = timedelta(seconds=10)
@@ -130,12 +131,7 @@ class RedisLink:
             await connection.disconnect(nowait=True)
 
     def _gone(self, error: BaseException) -> StoreUnavailable:
-        gone = StoreUnavailable(f"no answer from the store at {safe_url(self.url)} ({type(error).__name__})")
+        why = tls_trouble(error) or type(error).__name__
+        gone = StoreUnavailable(f"no answer from the store at {safe_url(self.url)} ({why})")
         gone.__cause__ = error
         return gone
-
-
-def safe_url(url: str) -> str:
-    """The URL without its password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

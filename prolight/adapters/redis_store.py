@@ -24,8 +24,9 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, milliseconds
-from prolight.adapters.redis_link import RedisLink, safe_url
+from prolight.adapters.redis_link import RedisLink
 from prolight.adapters.redis_server import Durability, inspect_server
+from prolight.adapters.redis_url import safe_url, tls_trouble
 from prolight.errors import (
     ClaimLost,
     IdempotencyMismatch,
@@ -69,7 +70,12 @@ class RedisStore:
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
-        await inspect_server(self._link.call)  # asked once: with no server there, patience is no help
+        try:
+            await inspect_server(self._link.call)  # asked once: with no server there, patience is no help
+        except StoreUnavailable as error:
+            if tls_trouble(error.__cause__):  # a certificate is mended by somebody, not by asking again
+                raise StoreRefused(str(error)) from error
+            raise
         await self._script("read")
         return self
 

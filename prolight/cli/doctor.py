@@ -79,7 +79,7 @@ async def _stored(settings: Settings) -> list[Part]:
 
 
 async def _store(client: AsyncClient) -> list[Part]:
-    from prolight.adapters.redis_link import safe_url
+    from prolight.adapters.redis_url import safe_url
 
     durability = await client.durability()
     pid = (
