@@ -9,10 +9,12 @@ from typing import Any
 
 from kombu.transport import redis
 
+from prolight.schemas import Stage
 from workers.runtime import runtime
 
 log = logging.getLogger(__name__)
 
+STAGE_QUEUES = {stage.queue for stage in Stage}
 AT_ONCE = 8
 """More would let one worker take what others could do."""
 
@@ -50,8 +52,9 @@ class Channel(redis.Channel):
     def _deliver_or_drop(self, raw: Any, queue: str) -> None:
         try:
             message = json.loads(_text(raw))
-            if "id" not in message["headers"] or "delivery_tag" not in message["properties"]:
+            if queue in STAGE_QUEUES and "id" not in message["headers"]:
                 raise KeyError("id")
+            message["properties"]["delivery_tag"]
         except (ValueError, KeyError, TypeError):
             log.error("dropped what is no message from %s: %.80r", queue, raw)
         else:
