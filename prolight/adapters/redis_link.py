@@ -8,6 +8,7 @@ caller, who knows how to ask again.
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections import deque
 from datetime import timedelta
 from typing import Any
@@ -132,6 +133,8 @@ class RedisLink:
 
     def _gone(self, error: BaseException) -> StoreUnavailable:
         why = tls_trouble(error) or type(error).__name__
+        if isinstance(error, builtins.TimeoutError) and self.url.startswith("rediss:") and self._connection is None:
+            why += "; does that port speak TLS? Else write redis://"
         gone = StoreUnavailable(f"no answer from the store at {safe_url(self.url)} ({why})")
         gone.__cause__ = error
         return gone

@@ -31,6 +31,7 @@ VERIFY = {"required": "required", "optional": "required", "none": "none",
 YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 PARAMETERS = {"db", "virtual_host", "username", "password"}
 TLS_PARAMETERS = {*FILES, "ssl_password", "ssl_cert_reqs", "ssl_check_hostname"}
+LONGEST_PATH = 107
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -142,6 +143,8 @@ def _socket_path(parts: SplitResult, name: str) -> str:
     path = unquote(parts.path)
     if parts.netloc.rpartition("@")[2] or len(path) < 2:
         raise InvalidInput("a socket is named by its whole path: unix:///run/redis/redis.sock?db=0", field=name)
+    if len(path.encode()) > LONGEST_PATH:
+        raise InvalidInput(f"the system takes no socket's path of more than {LONGEST_PATH} bytes", field=name)
     return path
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from kombu.connection import Connection
 from redis.connection import parse_url
 
+from prolight.adapters import redis_link
+from prolight.adapters.redis_link import RedisLink
 from prolight.adapters.redis_url import RedisAddress, parse, safe_url
-from prolight.errors import InvalidInput
+from prolight.errors import InvalidInput, StoreUnavailable
 from prolight.settings import Settings
 from tests.integration.tls import Authority
 
@@ -59,12 +63,22 @@ def test_each_library_is_told_the_same_place_in_its_own_form(url: str, for_redis
         ("rediss://one?ssl_ca_certs=/nowhere.pem", "there is no file /nowhere.pem"),
         ("unix://redis.sock", "whole path: unix:///"),
         ("unix:///", "whole path: unix:///"),
+        (f"unix:///{'a' * 120}", "more than 107 bytes"),
     ],
 )
 def test_what_will_not_do_is_refused_by_the_name_of_its_setting(url: str, said: str) -> None:
     with pytest.raises(InvalidInput, match="PROLIGHT_REDIS_URL: ") as refused:
         Settings(redis_url=url).store_url  # noqa: B018 - it is worked out when asked for
     assert said in str(refused.value)
+
+
+async def test_a_port_that_does_not_answer_tls_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_link, "ANSWER_WITHIN", timedelta(milliseconds=200))
+    with socket.create_server(("localhost", 0)) as silent:
+        link = RedisLink(f"rediss://localhost:{silent.getsockname()[1]}/0")
+        with pytest.raises(StoreUnavailable, match=r"TimeoutError; does that port speak TLS\?"):
+            await link.call("PING")
+        await link.close()
 
 
 def test_the_variable_that_named_the_store_is_the_one_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
