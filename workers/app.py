@@ -11,7 +11,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from prolight.errors import InvalidInput
 from prolight.schemas import Stage
 from prolight.settings import Settings
-from workers.command_line import ONLY_OURS, POOL
+from workers.command_line import ONLY_OURS, POOL, refuse_another_broker
 
 # `broker_transport` would do the same for workers, but breaks Flower's broker page. kombu looks up `redis` for
 # `redis+socket` as well.
@@ -23,6 +23,7 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each tool ca
 try:
     settings = Settings.load()
     address = settings.store_address
+    refuse_another_broker(address)
 except InvalidInput as error:
     raise SystemExit(f"prolight worker: {error}") from None
 

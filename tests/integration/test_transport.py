@@ -212,6 +212,12 @@ async def test_our_pool_may_be_named(tmp_path: Path) -> None:
         assert [process.slots for process in await fleet.client.store.processes()] == [3]
 
 
+async def test_another_broker_than_the_store_is_refused(tmp_path: Path) -> None:
+    ended = await start_wrongly(tmp_path, BROKER_URL=f"redis://:s3cret@{LOOPBACK}:2/0")
+    assert ended.returncode == 1
+    assert "CELERY_BROKER_URL: store and broker are one server" in ended.stderr and "s3cret" not in ended.stderr
+
+
 async def test_a_url_that_will_not_do_ends_a_worker_in_one_line(tmp_path: Path) -> None:
     ended = await start_wrongly(tmp_path, PROLIGHT_REDIS_URL="sentinel://:s3cret@one:26379")
     assert ended.returncode == 1
