@@ -15,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from prolight.adapters import redis_url
+from prolight.adapters.redis_url import RedisAddress
 from prolight.decisions import Deadlines
 from prolight.errors import InvalidInput
 from prolight.guardrails import Policy
@@ -43,6 +45,16 @@ class Settings(BaseSettings):
 
     # Where the parts are. Empty: what a running `prolight up` says, else the well-known address.
     redis_url: str = ""
+    """Store and broker, one server: `redis://:PASSWORD@HOST:6379/0`, `rediss://…` for TLS, or a Unix socket as
+    `unix:///PATH?db=0` (or `redis+socket:///PATH`). The client, the command line, workers and Flower all read it."""
+    redis_ca_file: Path | None = None
+    """For TLS: the CA that signed the server's certificate, where the system does not know it. PEM. The URL may say
+    the same: `rediss://HOST:6379/0?ssl_ca_certs=FILE`. Certificate and name are verified unless the URL, loudly
+    warned about, says `ssl_cert_reqs=none` or `ssl_check_hostname=false`."""
+    redis_cert_file: Path | None = None
+    """For TLS: our own certificate, where the server asks for one (`ssl_certfile`)."""
+    redis_key_file: Path | None = None
+    """… and its key (`ssl_keyfile`), where it is not in the same file."""
     studio_url: str = ""
     home: Path = Field(default_factory=user_data_dir)
     artifacts: Path | None = None
@@ -85,6 +97,11 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1)
     max_pixels: int = Field(default=50_000_000, ge=1)
 
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file", mode="before")
+    @classmethod
+    def _empty_names_no_file(cls, value: Any) -> Any:
+        return value or None
+
     @model_validator(mode="after")
     def _times_fit_together(self) -> Settings:
         if self.heartbeat_seconds * 2 > self.lease_seconds:
@@ -115,8 +132,26 @@ class Settings(BaseSettings):
         return self.home / "up.json"
 
     @property
+    def store_address(self) -> RedisAddress:
+        """Raises `InvalidInput` that names the setting."""
+        said = {
+            "PROLIGHT_REDIS_URL": self.redis_url,
+            "REDIS_URL": os.environ.get("REDIS_URL"),
+            str(self.runtime_file): self.up.get("redis_url"),
+            "the default": DEFAULT_REDIS_URL,
+        }
+        name, url = next((name, url) for name, url in said.items() if url)
+        files = {
+            "ssl_ca_certs": self.redis_ca_file,
+            "ssl_certfile": self.redis_cert_file,
+            "ssl_keyfile": self.redis_key_file,
+        }
+        return redis_url.parse(url, name=name, files=files)
+
+    @property
     def store_url(self) -> str:
-        return self.redis_url or os.environ.get("REDIS_URL") or self.up.get("redis_url") or DEFAULT_REDIS_URL
+        """As redis-py wants it."""
+        return self.store_address.url
 
     @property
     def tool_server_url(self) -> str:

@@ -8,19 +8,28 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
+from prolight.errors import InvalidInput
 from prolight.schemas import Stage
 from prolight.settings import Settings
+from workers.command_line import ONLY_OURS, POOL, refuse_another_broker
 
-# `broker_transport` would do the same for workers, but breaks Flower's broker page.
+# `broker_transport` would do the same for workers, but breaks Flower's broker page. kombu looks up `redis` for
+# `redis+socket` as well.
 for scheme in ("redis", "rediss"):
     TRANSPORT_ALIASES[scheme] = "workers.transport:Transport"
 
 logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each tool call says nothing new
 
-settings = Settings.load()
+try:
+    settings = Settings.load()
+    address = settings.store_address
+    refuse_another_broker(address)
+except InvalidInput as error:
+    raise SystemExit(f"prolight worker: {error}") from None
 
-app = Celery("prolight", broker=settings.store_url, include=["workers.tasks"])
+app = Celery("prolight", broker=address.broker_url, include=["workers.tasks"])
 app.conf.update(
+    broker_use_ssl=address.broker_use_ssl,
     accept_content=["json"],
     task_serializer="json",
     task_ignore_result=True,
@@ -41,7 +50,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_channel_error_retry=True,
-    worker_pool="workers.pool:ShellPool",
+    worker_pool=POOL,
     worker_consumer="workers.consumer:QuietConsumer",
     worker_concurrency=settings.slots,
     worker_prefetch_multiplier=1,
@@ -51,3 +60,4 @@ app.conf.update(
     worker_redirect_stdouts=False,
 )
 app.steps["consumer"].add("workers.consumer:RuntimeStep")
+app.user_options["worker"].add(ONLY_OURS)

@@ -31,6 +31,8 @@ from prolight.ports import Claim, Process
 from prolight.schemas import Stage, State
 from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
+from workers.aside import Aside
+from workers.messages import Reason, beginning
 from workers.row import Row
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Runtime:
         self._draining = False
         self._consumer: Any = None
         self._keep: set[asyncio.Task[Any]] = set()
+        self._aside = Aside()
         self._ticked = time.monotonic()
         self._loop: asyncio.AbstractEventLoop
         self._store: RedisStore
@@ -105,6 +108,12 @@ class Runtime:
             return not self._draining
         self._starved = True
         return self.free > 0  # a slot may have become free before the flag was up
+
+    def set_aside(self, queue: str, reason: Reason, raw: bytes) -> None:
+        """Returns at once, whether the store answers or not."""
+        size, start = len(raw), beginning(raw)  # the whole of it is not held on to
+        put = self._aside.put
+        self._loop.call_soon_threadsafe(lambda: self._background(put(self._store, queue, reason, size, start)))
 
     def heard(self) -> None:
         self._heard += 1

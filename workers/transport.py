@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from queue import Empty
 from typing import Any
 
 from kombu.transport import redis
 
-from prolight.schemas import Stage
+from workers.messages import STAGE_QUEUES, Reason, fault, read
 from workers.runtime import runtime
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """More would let one worker take what others could do."""
-BELLS = frozenset(stage.queue for stage in Stage)
-"""The queues of tasks."""
 
 
 class Channel(redis.Channel):
@@ -51,15 +48,28 @@ class Channel(redis.Channel):
         return self.client.parse_response(connection, "RPOP") or []
 
     def _deliver_or_drop(self, raw: Any, queue: str) -> None:
-        try:
-            message = json.loads(_text(raw))
-            # Only tasks have an id: what a worker answers to remote control comes this way too.
-            if (queue in BELLS and "id" not in message["headers"]) or "delivery_tag" not in message["properties"]:
-                raise KeyError("id")
-        except (ValueError, KeyError, TypeError):
-            log.error("dropped what is no message from %s: %.80r", queue, raw)
-        else:
+        raw = raw.encode() if isinstance(raw, str) else raw
+        message = read(raw, queue)
+        if not isinstance(message, Reason):
             self.connection._deliver(message, queue)
+        elif queue in STAGE_QUEUES:
+            runtime.set_aside(queue, message, raw)
+        else:
+            log.error("dropped what is no reply from %s: %s", queue, message)
+
+    def _receive_one(self, c: Any) -> Any:
+        """Something that was said to all: a control command, or an event. kombu catches only a `ValueError` here."""
+        try:
+            return super()._receive_one(c)
+        except RecursionError:
+            log.error("dropped what was said to all: %s", Reason.TOO_DEEP)
+            raise Empty from None
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
+        if reason := fault(message):
+            log.error("dropped what was said to all in %s: %s", exchange, reason)
+            return False
+        return bool(super()._deliver_fanout_message(message, exchange))
 
 
 class Transport(redis.Transport):

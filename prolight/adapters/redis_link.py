@@ -8,6 +8,7 @@ caller, who knows how to ask again.
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections import deque
 from datetime import timedelta
 from typing import Any, Self
@@ -18,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
+from prolight.adapters.redis_url import safe_url, tls_trouble
 from prolight.errors import StoreRefused, StoreUnavailable
 
 ANSWER_WITHIN = timedelta(seconds=10)
@@ -130,7 +132,10 @@ class RedisLink:
             await connection.disconnect(nowait=True)
 
     def _gone(self, error: BaseException) -> StoreUnavailable:
-        gone = StoreUnavailable(f"no answer from the store at {safe_url(self.url)} ({type(error).__name__})")
+        why = tls_trouble(error) or type(error).__name__
+        if isinstance(error, builtins.TimeoutError) and self.url.startswith("rediss:") and self._connection is None:
+            why += "; does that port speak TLS? Else write redis://"
+        gone = StoreUnavailable(f"no answer from the store at {safe_url(self.url)} ({why})")
         gone.__cause__ = error
         return gone
 
@@ -166,9 +171,3 @@ class Listening:
             await self._pubsub.subscribe(self._channel)
         except (RedisError, OSError):
             await asyncio.sleep(0.1)
-
-
-def safe_url(url: str) -> str:
-    """The URL without its password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -23,8 +23,9 @@ from pydantic import ValidationError
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, milliseconds
-from prolight.adapters.redis_link import Listening, RedisLink, safe_url
+from prolight.adapters.redis_link import Listening, RedisLink
 from prolight.adapters.redis_server import Durability, inspect_server
+from prolight.adapters.redis_url import safe_url, tls_trouble
 from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
 from prolight.errors import (
     STORE_FIX,
@@ -44,6 +45,8 @@ from prolight.schemas import RunContext, Stage, compact_json
 log = logging.getLogger(__name__)
 
 DUE_AT_A_TIME = 100
+ASIDE_KEPT = 100
+"""So many of the messages that are no bells are kept for people to look at."""
 POLL_EVENTS = timedelta(seconds=2)
 """A follower looks at the stream this often even if the channel is silent."""
 
@@ -74,6 +77,8 @@ class RedisStore:
         try:
             await inspect_server(self._link.call)  # asked once: with no server there, patience is no help
         except StoreUnavailable as gone:
+            if tls_trouble(gone.__cause__):  # a certificate is mended by somebody, not by asking again
+                raise StoreRefused(str(gone)) from gone
             raise StoreUnavailable(f"{gone}: {STORE_FIX}") from gone.__cause__
         await self._script("read")
         return self
@@ -182,6 +187,17 @@ class RedisStore:
         known = _pairs(await self._ask("HGETALL", "prolight:processes"))
         absent = _pairs(await self._ask("HGETALL", "prolight:absent"))
         return [_process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
+
+    async def set_aside(self, counts: Mapping[str, int], newest: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what lay in a stage's queue and is no bell. Asked again after a lost answer it may count twice."""
+        pairs = [part for count in counts.items() for part in count]
+        entries = [json.dumps(entry) for entry in newest[-ASIDE_KEPT:]]
+        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *pairs, *entries)
+
+    async def aside(self) -> Mapping[str, int]:
+        """How many messages were set aside, by reason, until none came for the time of retention."""
+        counts = _pairs(await self._ask("HGETALL", "prolight:aside:counts"))
+        return {reason: int(count) for reason, count in counts.items()}
 
     async def backlog(self) -> Mapping[Stage, int]:
         return {stage: int(await self._ask("ZCARD", f"prolight:ready:{stage}")) for stage in Stage}
@@ -370,5 +386,5 @@ def _script(name: str) -> tuple[str, str]:
     return hashlib.sha1(text.encode()).hexdigest(), text  # noqa: S324 - the name that Redis gives a script
 
 
-_NOW = {"create": 2, "claim": 0, "commit": 3, "heartbeat": 0, "sweep": 0, "read": 0, "publish": 2}
+_NOW = {"create": 2, "claim": 0, "commit": 3, "heartbeat": 0, "sweep": 0, "read": 0, "publish": 2, "aside": 0}
 """Where in a script's answer the store's time stands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,7 +69,12 @@ async def _stored(settings: Settings) -> list[Part]:
 
     try:
         async with AsyncClient(settings=settings) as client:
-            return [*await _store(client), *workers(await client.store.processes()), await _artifacts(client)]
+            return [
+                *await _store(client),
+                *aside(await client.store.aside()),
+                *workers(await client.store.processes()),
+                await _artifacts(client),
+            ]
     except ProLightError as error:
         return [
             Part("store", False, str(error), fix=fix(error) or "see the message"),
@@ -79,7 +84,7 @@ async def _stored(settings: Settings) -> list[Part]:
 
 
 async def _store(client: AsyncClient) -> list[Part]:
-    from prolight.adapters.redis_link import safe_url
+    from prolight.adapters.redis_url import safe_url
 
     durability = await client.durability()
     pid = (
@@ -94,6 +99,21 @@ async def _store(client: AsyncClient) -> list[Part]:
 
 
 DURABILITY_FIX = "set `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction` in the server"
+
+
+def aside(counts: Mapping[str, int]) -> list[Part]:
+    """What workers found in the stages' queues and is no bell; nothing to say when there was none."""
+    if not counts:
+        return []
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+    detail = f"{sum(counts.values()):,} messages that are no bells were set aside: {reasons}"
+    return [Part("queues", False, detail, fix=ASIDE_FIX, warning=True)]
+
+
+ASIDE_FIX = (
+    "give ProLight a database of its own: somebody else writes to its queues. `LRANGE prolight:aside 0 9` shows what, "
+    "`DEL prolight:aside prolight:aside:counts` forgets it"
+)
 
 
 def workers(processes: Sequence[Process]) -> list[Part]:

@@ -68,7 +68,7 @@ def _version(program: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def valkey_argv(data_dir: Path, port: int, appendfsync: AppendFsync = "always") -> tuple[str, ...]:
+def valkey_argv(data_dir: Path, port: int, appendfsync: AppendFsync = "always", **more: str) -> tuple[str, ...]:
     """The command that serves `data_dir` on `port` of the loopback, and writes its log to stdout."""
     options = {
         "bind": LOOPBACK,
@@ -78,6 +78,7 @@ def valkey_argv(data_dir: Path, port: int, appendfsync: AppendFsync = "always") 
         "appendfsync": appendfsync,
         "maxmemory-policy": "noeviction",
         "save": "",
+        **more,
     }
     return (find_server(), *(word for name, value in options.items() for word in (f"--{name}", value)))
 
@@ -120,11 +121,11 @@ class ValkeyServer:
     `start` has to live as long as the server (see `lifeline.py`).
     """
 
-    def __init__(self, data_dir: Path, *, appendfsync: AppendFsync = "always", port: int = 0) -> None:
+    def __init__(self, data_dir: Path, *, appendfsync: AppendFsync = "always", port: int = 0, **more: str) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
         self.log = data_dir / "valkey.log"
-        self._argv = valkey_argv(data_dir, self.port, appendfsync)
+        self._argv = valkey_argv(data_dir, self.port, appendfsync, **more)
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: Watch | None = None
 
@@ -197,12 +198,12 @@ class ValkeyServer:
         self.stop()
 
 
-def start_valkey(data_dir: Path, appendfsync: AppendFsync = "always", port: int = 0) -> ValkeyServer:
+def start_valkey(data_dir: Path, appendfsync: AppendFsync = "always", port: int = 0, **more: str) -> ValkeyServer:
     """A running server (`with start_valkey(tmp_path) as server: server.url`); `port` 0 takes a free one.
 
-    Raises `StackFailed`.
+    `more` are options of the server by their names. Raises `StackFailed`.
     """
-    server = ValkeyServer(data_dir, appendfsync=appendfsync, port=port)
+    server = ValkeyServer(data_dir, appendfsync=appendfsync, port=port, **more)
     server.start()
     return server
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -39,8 +39,17 @@ async def until(condition: Callable[[], Awaitable[Any]], *, what: str, within: t
 
 
 class Fleet:
-    def __init__(self, home: Path, *, appendfsync: str = "always", studio: bool = True, **settings: Any) -> None:
-        self.valkey: ValkeyServer = start_valkey(home / "valkey", appendfsync)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        home: Path,
+        *,
+        appendfsync: str = "always",
+        studio: bool = True,
+        server: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`server` are options of the Valkey by their names."""
+        self.valkey: ValkeyServer = start_valkey(home / "valkey", appendfsync, **(server or {}))  # type: ignore[arg-type]
         self._studio_port = free_port()
         given: dict[str, Any] = {
             "home": home,

@@ -30,6 +30,15 @@ async def test_one_pool_for_each_stage_carries_a_run_through(tmp_path: Path) -> 
         assert {snapshot.run.state for snapshot in await fleet.all_ended()} == {State.COMPLETED}
 
 
+async def test_who_inspects_the_workers_hears_their_replies(tmp_path: Path) -> None:
+    async with Fleet(tmp_path, studio=False) as fleet:
+        await fleet.start_worker()
+        inspect = fleet._spawn("inspect", *("-m", "celery", "-A", "workers", "inspect", "ping", "--timeout", "2"))
+        fleet.workers.append(inspect)
+        assert await asyncio.to_thread(inspect.wait, 60) == 0, fleet.log("inspect")
+        assert "pong" in fleet.log("inspect")
+
+
 async def test_every_picture_is_the_one_that_its_step_recorded(tmp_path: Path) -> None:
     async with Fleet(tmp_path) as fleet:
         await fleet.start_worker()

@@ -16,6 +16,8 @@
 -- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store
 -- prolight:op:<op id>     string the answer to a client's write                            expires
 -- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires with the run
+-- prolight:aside          list   what lay in a queue and is no bell, the newest (JSON)     expires
+-- prolight:aside:counts   hash   reason -> how many were set aside                         expires
 -- prolight.<stage>        list   the Celery queue: bells
 
 local LOOK_AGAIN = 60000      -- a waiting run is looked at this often, whatever happens
