@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from prolight import answers
 from prolight.agents.base import Agent, Work
+from prolight.calls import BackOff, NeedsReview, RunCancelled
 from prolight.decisions import Deadlines
-from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound, StoreUnavailable
-from prolight.journal import BackOff, Journal, NeedsReview, RunCancelled
+from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound, StoreUnavailable, VersionConflict
+from prolight.journal import DEFAULT_LEDGER, Journal
+from prolight.ledger import LedgerPolicy
 from prolight.lifecycle import STAGES
 from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
-from prolight.ports import Claim, RunStore
+from prolight.ports import Claim, RunStore, Write
 from prolight.retry import RetryPolicy
 from prolight.schemas import Stage
 from prolight.writer import Writer
@@ -30,6 +35,7 @@ class Attempts:
     agents: Mapping[Stage, Agent]
     deadlines: Deadlines
     retry: RetryPolicy
+    ledger: LedgerPolicy = DEFAULT_LEDGER
 
 
 class Attempt:
@@ -39,7 +45,7 @@ class Attempt:
         self._parts = parts
         self._number = claim.snapshot.attempt
         self._writer = Writer(parts.store, claim)
-        self._journal = Journal(self._writer, claim.journal, parts.retry)
+        self._journal = Journal(self._writer, claim.journal, parts.retry, parts.ledger)
         self._run_id = claim.run_id
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
@@ -67,6 +73,7 @@ class Attempt:
             return await _uncancelled(self._finish(outcome))
         except (ClaimLost, RunNotFound, IllegalMove) as lost:
             log.warning("run %s: %s", self._run_id, lost)
+            await self._keep_late_results()
             return Lost()
 
     async def _work(self) -> Outcome:
@@ -81,11 +88,25 @@ class Attempt:
         except (RunCancelled, asyncio.CancelledError):
             return Released()
         except NeedsReview as doubt:
-            return Unclear(str(doubt))
+            return Unclear(doubt.review)
         except BackOff as pause:
             return BackingOff(pause.wait, run_error(pause.error, stage, attempt=self._number))
         except Exception as error:  # noqa: BLE001 - a defect must fail its run, not lose it
             return self._failed(error, stage)
+
+    async def _keep_late_results(self) -> None:
+        """What the other side has answered is kept, although the claim is gone: whoever has the run now may need it."""
+        if not self._journal.unsaved:
+            return
+        store, deadlines = self._parts.store, self._parts.deadlines
+        await store.keep_late(self._run_id, self._journal.unsaved)
+        with suppress(VersionConflict, RunNotFound, IllegalMove):
+            base = await store.read(self._run_id)
+            review = base.run.review
+            if review and any(key.startswith(f"{review.key}#") for key in self._journal.unsaved):
+                answer = review.evolve(decision="adopted", decided_by="its late result", decided_at=store.now())
+                decision = answers.resolved(base.run, answer, now=store.now(), deadlines=deadlines)
+                await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
 
     async def _finish(self, outcome: Outcome) -> Outcome:
         writer, deadlines = self._writer, self._parts.deadlines

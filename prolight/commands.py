@@ -8,10 +8,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from prolight import lifecycle
+from prolight import answers, lifecycle
 from prolight.decisions import Deadlines, Decision
 from prolight.determinism import plan_hash as hash_of
 from prolight.errors import IllegalMove, InvalidInput, VersionConflict
+from prolight.journal import closing
 from prolight.lifecycle import TERMINAL
 from prolight.ports import RunStore, Snapshot, Write
 from prolight.schemas import Lock, Plan, RunContext, RunError, State
@@ -46,9 +47,9 @@ async def approve(
     def decide(base: Snapshot) -> Decision:
         run, now = base.run, store.now()
         if edited is None:
-            return lifecycle.approved(run, plan_hash, by=by, now=now, deadlines=deadlines)
+            return answers.approved(run, plan_hash, by=by, now=now, deadlines=deadlines)
         lock = _lock_for(edited, run)
-        return lifecycle.edited(run, plan_hash, edited, lock, by=by, now=now, deadlines=deadlines)
+        return answers.edited(run, plan_hash, edited, lock, by=by, now=now, deadlines=deadlines)
 
     return await _carry_out(store, run_id, decide)
 
@@ -61,7 +62,7 @@ async def reject(store: RunStore, run_id: str, *, by: str, comment: str, deadlin
     return await _carry_out(
         store,
         run_id,
-        lambda base: lifecycle.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines),
+        lambda base: answers.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines),
     )
 
 
@@ -79,7 +80,8 @@ async def _carry_out(store: RunStore, run_id: str, decide: Callable[[Snapshot], 
         if decision is None:
             return base
         try:
-            return await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
+            journal = await closing(store, decision)
+            return await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, journal=journal, holder=False))
         except VersionConflict:
             continue
 

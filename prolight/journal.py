@@ -14,109 +14,55 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Literal
 
 from prolight import lifecycle, retry
-from prolight.errors import BudgetExceeded, CallError, ClaimLost, NotSent, OutcomeUnknown, ProLightError
+from prolight.calls import Answer, BackOff, Call, NeedsReview, Probed, RunCancelled
+from prolight.decisions import Decision, Ended
+from prolight.errors import BudgetExceeded, CallError, ClaimLost, NotSent, OutcomeUnknown
 from prolight.events import Payload, Warned
+from prolight.ledger import Entry, LedgerPolicy, NextStep, Probe, Send, Wait, doubt, late_key, next_step, settled
 from prolight.lifecycle import STAGES
-from prolight.ports import Effect
-from prolight.schemas import RunContext, Usage, Value, usd
+from prolight.ports import Effect, RunStore
+from prolight.schemas import Review, RunContext, Usage
 from prolight.writer import Change, Changed, Writer
 
+DEFAULT_LEDGER = LedgerPolicy()
 DISPATCH_WITHIN = timedelta(seconds=1)
 """Between asking for `started` and the send; later, the claim may have ended, and nothing is sent."""
 WAIT_IN_PLACE = timedelta(seconds=2)
 """A longer wait before the next try gives up the claim."""
 
 
-class NeedsReview(ProLightError):
-    """A call may or may not have happened, and repeating it could do harm."""
-
-    code = "needs_review"
-
-
-class RunCancelled(ProLightError):
-    """Nothing may start any more."""
-
-    code = "cancelled"
-
-
-class BackOff(Exception):
-    """Control flow: the stage gives up its claim and goes on after `wait`."""
-
-    def __init__(self, wait: timedelta, error: CallError) -> None:
-        super().__init__(str(error))
-        self.wait, self.error = wait, error
-
-
-class Entry(Value):
-    """One call, as the journal holds it. Times are seconds of the store's clock."""
-
-    status: Literal["started", "done", "refused", "unknown"]
-    name: str
-    arguments_hash: str
-    tries: int
-    started_at: float
-    deadline_at: float
-    quote_usd: Decimal = Decimal(0)
-    finished_at: float | None = None
-    result: dict[str, Any] | None = None
-    usage: Usage = Usage()
-    request_id: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`result` is JSON-able; pictures in it are references."""
-
-    result: dict[str, Any]
-    usage: Usage = field(default_factory=Usage)
-    request_id: str = ""
-
-
-def _unchanged(run: RunContext) -> Changed:
-    return Changed(run)
-
-
-def _says_nothing(answer: Answer, reused: bool) -> Change:
-    return _unchanged
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is to be called. `starting` and `finishing` are committed with `started` and `done`."""
-
-    key: str
-    name: str
-    arguments_hash: str
-    effect: Effect
-    timeout: timedelta
-    quote_usd: Decimal = Decimal(0)
-    starting: Change = _unchanged
-    finishing: Callable[[Answer, bool], Change] = _says_nothing
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "quote_usd", usd(self.quote_usd))
-
-
 class Journal:
     """The calls of one attempt. `entries` is what earlier attempts left behind."""
 
-    def __init__(self, writer: Writer, entries: Mapping[str, str], policy: retry.RetryPolicy) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        entries: Mapping[str, str],
+        policy: retry.RetryPolicy,
+        ledger: LedgerPolicy = DEFAULT_LEDGER,
+    ) -> None:
         self._writer = writer
         self._entries = dict(entries)
         self._policy = policy
+        self._ledger = ledger
         self._under_way: list[Effect] = []
+        self._unsaved: dict[str, str] = {}
+        writer.closing = lambda: settled(self._entries, now=writer.now())
 
     @property
     def interruptible(self) -> bool:
         """Whatever is under way may be cut short without harm."""
         return all(effect == "pure" for effect in self._under_way)
+
+    @property
+    def unsaved(self) -> Mapping[str, str]:
+        """Results, by `late_key`, that no commit has confirmed: what is left of a claim that was lost."""
+        return self._unsaved
 
     def unused(self, keys: Iterable[str], arguments_hash: str) -> str:
         """The first of these keys that no call with other arguments has taken."""
@@ -129,31 +75,97 @@ class Journal:
         Raises the `CallError` of the last try, `BackOff`, `NeedsReview`, `BudgetExceeded`,
         `RunCancelled` or `ClaimLost`.
         """
-        entry = self._known(call)
-        if entry and entry.status == "done":
-            answer = Answer(entry.result or {}, entry.usage, entry.request_id)
-            self._writer.write_later(call.finishing(answer, True))
-            return answer
-        check_repeat(call, entry)
         for waits in itertools.count(1):
-            try:
-                return await self._try(call, entry, send)
-            except CallError as error:
-                entry = self._entry(call.key)
-                await self._wait_before_next(call, error, entry, waits)
+            entry = self._known(call)
+            if entry and entry.status == "done":
+                answer = Answer(entry.result or {}, entry.usage, entry.request_id)
+                self._writer.write_later(call.finishing(answer, True))
+                return answer
+            match self._next_step(call, entry):
+                case Send():
+                    try:
+                        return await self._try(call, entry, send)
+                    except CallError as error:
+                        await self._wait_before_next(call, error, waits)
+                case Probe() if call.probe and entry:
+                    await self._ask(call, entry, call.probe)
+                case Wait(until):
+                    still = OutcomeUnknown(f"{call.name} may still be under way from an earlier try")
+                    raise BackOff(timedelta(seconds=until - self._writer.now()), still)
+                case _:
+                    raise _review(call, entry)
         raise AssertionError("unreachable")
 
     def _known(self, call: Call) -> Entry | None:
-        entry = self._entry(call.key)
+        entry = self._late(call) or self._entry(call.key)
         if entry and entry.arguments_hash != call.arguments_hash and entry.status != "refused":
             if call.effect == "pure":
                 return None
-            raise NeedsReview(f"{call.name} was called with other arguments before: the code has changed")
+            raise _review(call, entry, f"{call.name} was called with other arguments before: the code has changed")
         return entry
+
+    def _next_step(self, call: Call, entry: Entry | None) -> NextStep:
+        now = self._writer.now()
+        return next_step(entry, call.effect, now=now, policy=self._ledger, key_window=call.key_window)
+
+    def _late(self, call: Call) -> Entry | None:
+        """What a try brought after its claim had ended, when nothing else is known of the call: it is adopted."""
+        entry = self._entry(call.key)
+        if entry is None or not entry.unclear:
+            return None
+        for tries in range(1, entry.tries + 1):
+            late = self._entry(late_key(call.key, tries))
+            if late and late.arguments_hash == call.arguments_hash:
+                self._adopt(call, entry, Answer(late.result or {}, late.usage, late.request_id))
+                return self._entry(call.key)
+        return None
 
     def _entry(self, key: str) -> Entry | None:
         text = self._entries.get(key)
         return Entry.model_validate_json(text) if text else None
+
+    async def _ask(self, call: Call, entry: Entry, probe: Callable[[timedelta], Awaitable[Probed]]) -> None:
+        """Learn from the other side what became of the call, and write that down."""
+        try:
+            found = await probe(min(call.timeout, self._writer.left() / 2))
+        except CallError as error:
+            if not error.retryable:
+                found = "unclear"
+            else:
+                raise BackOff(error.retry_after or retry.backoff(self._policy, entry.tries), error) from error
+        match found:
+            case Answer():
+                self._adopt(call, entry, found)
+            case "absent":
+                absent = entry.evolve(status="refused", doubts=1, reason="the other side says that it never happened")
+                self._keep(call, absent, give_back=entry)
+            case _:
+                raise _review(call, entry, f"{doubt(entry)}; asked for it, the other side gives no clear answer")
+
+    def _adopt(self, call: Call, entry: Entry, answer: Answer) -> None:
+        """It did happen: what it made is taken as the answer. Its cost is what was put down for it."""
+        done = entry.evolve(
+            status="done",
+            finished_at=self._writer.now(),
+            result=answer.result,
+            usage=answer.usage,
+            request_id=answer.request_id,
+            reason="adopted",
+        )
+        self._keep(call, done)
+
+    def _keep(self, call: Call, entry: Entry, *, give_back: Entry | None = None) -> None:
+        """Write down what became of an earlier try."""
+        before = self._entry(call.key)
+        text = self._entries[call.key] = entry.model_dump_json()
+
+        def change(run: RunContext) -> Changed:
+            run = _open_try_spent(run, before)
+            if give_back:
+                run = run.evolve(spent_usd=run.spent_usd - give_back.quote_usd)
+            return Changed(run, journal={call.key: text})
+
+        self._writer.write_later(change)
 
     async def _try(self, call: Call, before: Entry | None, send: Callable[[timedelta], Awaitable[Answer]]) -> Answer:
         timeout = min(call.timeout, self._writer.left() / 2)
@@ -193,7 +205,9 @@ class Journal:
             tries=1 + (before.tries if before else 0),
             started_at=now,
             deadline_at=now + timeout.total_seconds(),
+            first_started_at=before.first_started_at if before else now,
             quote_usd=call.quote_usd,
+            doubts=before.doubts + before.unclear if before else 0,
         )
         asked = time.monotonic()
         await self._write_start(call, entry, before)
@@ -241,13 +255,19 @@ class Journal:
             request_id=answer.request_id,
         )
         text = self._entries[call.key] = done.model_dump_json()
+        late = late_key(call.key, done.tries)
+        self._unsaved[late] = text
         finishing = call.finishing(answer, False)
 
         def change(run: RunContext) -> Changed:
             changed = finishing(lifecycle.spent(run, reserved=call.quote_usd, usage=answer.usage))
             return Changed(changed.run, changed.events, {**changed.journal, call.key: text}, settled=True)
 
-        self._writer.write_later(change)
+        self._writer.write_later(change).add_done_callback(lambda written: self._saved(late, written))
+
+    def _saved(self, late: str, written: asyncio.Future[None]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            del self._unsaved[late]
 
     def _record(self, call: Call, entry: Entry, error: CallError) -> None:
         """The try failed. Unless it surely was not carried out, its quote counts as spent."""
@@ -266,9 +286,11 @@ class Journal:
 
         self._writer.write_later(change)
 
-    async def _wait_before_next(self, call: Call, error: CallError, entry: Entry | None, waits: int) -> None:
-        if isinstance(error, OutcomeUnknown):
-            check_repeat(call, entry)
+    async def _wait_before_next(self, call: Call, error: CallError, waits: int) -> None:
+        """Returns when it is time for the next look. Raises the error where no further try may follow."""
+        entry = self._entry(call.key)
+        if isinstance(error, OutcomeUnknown) and not isinstance(self._next_step(call, entry), Send):
+            return
         policy, tries = self._policy, entry.tries if entry else waits
         if isinstance(error, NotSent):  # costs no try: the run waits for the server until its deadline
             policy, tries = replace(policy, max_tries=sys.maxsize), waits
@@ -280,20 +302,24 @@ class Journal:
         await asyncio.sleep(wait.total_seconds())
 
 
-def check_repeat(call: Call, entry: Entry | None) -> None:
-    """May this call be sent (again), given what is known of the last try? Raises `NeedsReview`.
-
-    pure: always. billed: once more, since a repeat costs money and harms nothing. All others: a
-    person decides, until their probes exist.
-    """
-    if entry is None or entry.status in ("done", "refused") or call.effect == "pure":
-        return
-    if call.effect == "billed" and entry.tries < 2:
-        return
-    raise NeedsReview(
-        f"{call.name} may have been carried out: try {entry.tries} began and nobody knows how it ended"
-        f" (at risk: {entry.quote_usd} USD)"
+def _review(call: Call, entry: Entry | None, message: str = "") -> NeedsReview:
+    changed = entry is not None and entry.arguments_hash != call.arguments_hash
+    return NeedsReview(
+        Review(
+            key=call.key,
+            call=call.name,
+            why="code_changed" if changed else "outcome_unknown",
+            message=(message or (doubt(entry) if entry else call.name))[:600],
+            at_risk_usd=entry.at_risk_usd if entry else Decimal(0),
+        )
     )
+
+
+async def closing(store: RunStore, decision: Decision) -> Mapping[str, str]:
+    """What a decision made without a claim has to write into the journal: open entries, if it ends the run."""
+    if not isinstance(decision.placement, Ended):
+        return {}
+    return settled(await store.journal(decision.run.run_id), now=decision.run.updated_at)
 
 
 def _are_we_cancelled() -> bool:

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Any
 
 from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Placement, Queued
-from prolight.errors import IllegalMove, PlanChanged
+from prolight.errors import IllegalMove
 from prolight.events import Blocked, Failure, Judged, Payload, PlanMade, Result, Status, Warned
 from prolight.schemas import (
     Approval,
@@ -33,6 +33,7 @@ from prolight.schemas import (
     ExecutionResult,
     Lock,
     Plan,
+    Review,
     RunContext,
     RunError,
     RunRequest,
@@ -159,7 +160,7 @@ def planned(run: RunContext, plan: Plan, lock: Lock, *, now: float, deadlines: D
     said = [
         Warned(code="not_understood", message=f"not understood, so not done: {', '.join(plan.not_understood)}"[:600])
     ] if plan.not_understood else []  # fmt: skip
-    return _move(run, Move.PLANNED, now, deadlines, made, *said, plan=plan, lock=lock, approval=None)
+    return move(run, Move.PLANNED, now, deadlines, made, *said, plan=plan, lock=lock, approval=None)
 
 
 def judged(
@@ -183,7 +184,7 @@ def judged(
         error = RunError(code="guardrail_denied", message="; ".join(denied)[:600], stage=Stage.CRITIQUE)
         return failed(run.evolve(critique=critique), error, now=now, deadlines=deadlines, before=(event, *warned))
     if critique.verdict is Verdict.REVISE and run.round < deadlines.critic_rounds:
-        return _move(run, Move.REVISED, now, deadlines, event, *warned, critique=critique, round=run.round + 1)
+        return move(run, Move.REVISED, now, deadlines, event, *warned, critique=critique, round=run.round + 1)
     if not critique.ok:
         asks = (*(finding.message for finding in critique.findings if finding.severity == "blocking"), *asks)
         asks = asks or (f"the Critic says {critique.verdict}",)
@@ -191,7 +192,7 @@ def judged(
         asks = (*asks, ASKED_BY_CALLER)
     if asks:
         return _held(run.evolve(critique=critique), asks, (event, *warned), now, deadlines)
-    return _move(run, Move.ACCEPTED, now, deadlines, event, *warned, critique=critique)
+    return move(run, Move.ACCEPTED, now, deadlines, event, *warned, critique=critique)
 
 
 def _held(
@@ -201,82 +202,42 @@ def _held(
     until = now + deadlines.approval.total_seconds()
     approval = Approval(subject="plan", reasons=reasons, asked_at=now, until=until, plan_hash=plan_hash)
     blocked = Blocked(subject="plan", reasons=reasons, plan_hash=plan_hash, until=until)
-    return _move(run, Move.HELD, now, deadlines, *before, blocked, approval=approval)
-
-
-def approved(run: RunContext, plan_hash: str, *, by: str, now: float, deadlines: Deadlines) -> Decision:
-    """A person approves exactly the plan with this hash. Raises `IllegalMove`, or `PlanChanged` for another plan."""
-    answer = _answered(run, plan_hash, by=by, now=now).evolve(decision="approved")
-    decision = _move(run, Move.APPROVED, now, deadlines, reason=f"approved by {by}", approval=answer)
-    return replace(decision, valid_until=answer.until)
-
-
-def edited(
-    run: RunContext, plan_hash: str, plan: Plan, lock: Lock, *, by: str, now: float, deadlines: Deadlines
-) -> Decision:
-    """A person wants this plan instead of the one with that hash: the Critic judges it next. Raises as `approved`."""
-    answer = _answered(run, plan_hash, by=by, now=now).evolve(decision="edited")
-    made = PlanMade(plan=plan, plan_hash=lock.plan_hash, model=f"edited by {by}", round=run.round)
-    decision = _move(
-        run, Move.EDITED, now, deadlines, made, reason=f"edited by {by}", approval=answer, plan=plan, lock=lock
-    )
-    return replace(decision, valid_until=answer.until)
-
-
-def declined(run: RunContext, *, by: str, comment: str, now: float, deadlines: Deadlines) -> Decision:
-    """A person says no. Raises `IllegalMove`."""
-    asked = _open_approval(run, now)
-    answer = asked.evolve(decision="rejected", decided_by=by, decided_at=now, comment=comment)
-    reason = f"rejected by {by}" + (f": {comment}" if comment else "")
-    return _move(run, Move.DECLINED, now, deadlines, reason=reason, approval=answer)
-
-
-def _answered(run: RunContext, plan_hash: str, *, by: str, now: float) -> Approval:
-    asked = _open_approval(run, now)
-    if asked.subject != "plan" or plan_hash != asked.plan_hash:
-        raise PlanChanged(
-            f"run {run.run_id} waits with the plan {asked.plan_hash}, not {plan_hash}: look at it before you approve it"
-        )
-    return asked.evolve(decided_by=by, decided_at=now)
-
-
-def _open_approval(run: RunContext, now: float) -> Approval:
-    if run.state is not State.AWAITING_APPROVAL or run.approval is None:
-        before = run.approval
-        said = f"; its approval was {before.decision} by {before.decided_by}" if before and before.decided_by else ""
-        raise IllegalMove(f"run {run.run_id} is {run.state} and waits for no approval{said}")
-    if now >= run.approval.until:
-        raise IllegalMove(f"run {run.run_id} waited for an approval, but its deadline has passed")
-    return run.approval
+    return move(run, Move.HELD, now, deadlines, *before, blocked, approval=approval)
 
 
 def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, deadlines: Deadlines) -> Decision:
     result = (run.exec_result or ExecutionResult()).evolve(outputs=outputs)
-    return _move(run, Move.EXECUTED, now, deadlines, Result(outputs=outputs), exec_result=result)
+    return move(run, Move.EXECUTED, now, deadlines, Result(outputs=outputs), exec_result=result)
 
 
-def unclear(run: RunContext, reason: str, *, now: float, deadlines: Deadlines) -> Decision:
-    """A call may or may not have happened, and repeating it could do harm: a person decides.
+def unclear(run: RunContext, review: Review, *, now: float, deadlines: Deadlines) -> Decision:
+    """A call may or may not have happened, or is not what was accepted: a person decides.
 
     A model's answer is no effect to review: before execution the run fails instead.
     """
     if run.state is not State.EXECUTING:
-        error = RunError(code="outcome_unknown", message=reason, stage=STAGES.get(run.state))
+        error = RunError(code="outcome_unknown", message=review.message, stage=STAGES.get(run.state))
         return failed(run, error, now=now, deadlines=deadlines)
     until = now + deadlines.review.total_seconds()
-    blocked = Blocked(subject="review", reasons=(reason,), until=until)
-    return _move(run, Move.UNCLEAR, now, deadlines, blocked)
+    asked = review.evolve(asked_at=now, until=until)
+    blocked = Blocked(subject="review", reasons=(review.message,), at_risk_usd=review.at_risk_usd, until=until)
+    return move(run, Move.UNCLEAR, now, deadlines, blocked, review=asked)
 
 
 def failed(
     run: RunContext, error: RunError, *, now: float, deadlines: Deadlines, before: tuple[Payload, ...] = ()
 ) -> Decision:
-    return _move(run, Move.FAILED, now, deadlines, *before, Failure(error=error), error=error)
+    return move(run, Move.FAILED, now, deadlines, *before, Failure(error=error), error=error)
 
 
 def cancelled(run: RunContext, *, held: bool, reason: str, now: float, deadlines: Deadlines) -> Decision:
     """CANCELLING while somebody works on it, who then lets go; CANCELLED at once if nobody does."""
-    asked = _move(run, Move.CANCEL, now, deadlines, reason=reason)
+    costs = (
+        [Warned(code="may_still_cost", message=f"calls under way may still cost {run.reserved_usd} USD")]
+        if run.reserved_usd
+        else []
+    )
+    asked = move(run, Move.CANCEL, now, deadlines, *costs, reason=reason)
     if held:
         return asked
     gone = let_go(asked.run, now=now, deadlines=deadlines)
@@ -284,7 +245,7 @@ def cancelled(run: RunContext, *, held: bool, reason: str, now: float, deadlines
 
 
 def let_go(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
-    return _move(run, Move.LET_GO, now, deadlines)
+    return move(run, Move.LET_GO, now, deadlines)
 
 
 def expired(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
@@ -295,11 +256,14 @@ def expired(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
         clock = "the run's deadline" if run.works_until and now >= run.works_until else "the stage's deadline"
         message = "nobody decided in time" if run.state in PARKED else f"{clock} passed in {run.state}"
         error = RunError(code="deadline_exceeded", message=message, stage=stage)
-        return _move(run, Move.EXPIRED, now, deadlines, Failure(error=error), error=error)
+        review = (
+            run.review.evolve(decision="expired", decided_at=now) if run.review and run.state in PARKED else run.review
+        )
+        return move(run, Move.EXPIRED, now, deadlines, Failure(error=error), error=error, review=review)
     changes: dict[str, Any] = {}
     if run.approval and state is State.REJECTED:
         changes["approval"] = run.approval.evolve(decision="expired", decided_at=now)
-    return _move(run, Move.EXPIRED, now, deadlines, reason="deadline passed", **changes)
+    return move(run, Move.EXPIRED, now, deadlines, reason="deadline passed", **changes)
 
 
 def poisoned(run: RunContext, crashes: int, *, now: float, deadlines: Deadlines) -> Decision:
@@ -330,16 +294,16 @@ def spent(run: RunContext, *, reserved: Decimal, usage: Usage) -> RunContext:
     )
 
 
-def _move(
+def move(
     run: RunContext,
-    move: Move,
+    how: Move,
     now: float,
     deadlines: Deadlines,
     *events: Payload,
     reason: str | None = None,
     **changes: Any,
 ) -> Decision:
-    state = follow(run.state, move)
+    state = follow(run.state, how)
     moved = run.evolve(
         **changes, state=state, updated_at=now, turns=_turns(run, state, now, changes), **_clock(run, state, now)
     )

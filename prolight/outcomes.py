@@ -9,7 +9,7 @@ from typing import assert_never
 from prolight import lifecycle
 from prolight.decisions import Deadlines, Decision
 from prolight.errors import ProLightError, ToolFailed
-from prolight.schemas import Artifact, Critique, Lock, Plan, RunContext, RunError, Stage, State
+from prolight.schemas import Artifact, Critique, Lock, Plan, Review, RunContext, RunError, Stage, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class BackingOff:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    reason: str
+    review: Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def conclude(outcome: Outcome, run: RunContext, *, now: float, deadlines: Deadli
             return lifecycle.failed(run, error, now=now, deadlines=deadlines)
         case BackingOff(wait, error):
             return lifecycle.backing_off(run, wait, error, now=now)
-        case Unclear(reason):
-            return lifecycle.unclear(run, reason, now=now, deadlines=deadlines)
+        case Unclear(review):
+            return lifecycle.unclear(run, review, now=now, deadlines=deadlines)
         case Released():
             return lifecycle.released(run, now=now)
         case _:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from prolight import lifecycle
 from prolight.decisions import Deadlines, Decision
 from prolight.errors import IllegalMove, RunNotFound, StoreRefused, StoreUnavailable, VersionConflict
+from prolight.journal import closing
 from prolight.lifecycle import TERMINAL, stage_budget
 from prolight.ports import RunStore, Snapshot, Swept, Write
 from prolight.schemas import State
@@ -27,7 +28,8 @@ async def settle_overdue(store: RunStore, swept: Swept, deadlines: Deadlines) ->
             now, poisoned = store.now(), run_id in swept.poisoned
             if base.run.state not in TERMINAL and (poisoned or ran_out(base, now=now, deadlines=deadlines)):
                 decision = overdue(base, poisoned=poisoned, now=now, deadlines=deadlines)
-                await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
+                journal = await closing(store, decision)
+                await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, journal=journal, holder=False))
         except (VersionConflict, RunNotFound, IllegalMove, StoreRefused) as beaten:
             log.info("overdue run %s: %s", run_id, beaten)
         except StoreUnavailable:
@@ -47,8 +49,8 @@ def ran_out(base: Snapshot, *, now: float, deadlines: Deadlines) -> bool:
     stops = [base.hard_stop, run.works_until]
     if run.state is State.AWAITING_APPROVAL and run.approval:
         stops.append(run.approval.until)
-    if run.state is State.NEEDS_REVIEW:
-        stops.append(run.updated_at + deadlines.review.total_seconds())
+    if run.state is State.NEEDS_REVIEW and run.review:
+        stops.append(run.review.until)
     if run.turn:
         stops.append(run.turn.queued_at + stage_budget(run, run.turn.stage, deadlines).total_seconds())
     return any(stop is not None and stop <= now + CLOCK_SLACK.total_seconds() for stop in stops)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from prolight.decisions import Decision, Held
+from prolight.decisions import Decision, Ended, Held
 from prolight.errors import ClaimLost, ProLightError, VersionConflict
 from prolight.events import Payload
 from prolight.ports import Claim, RunStore, Snapshot, Write
@@ -46,6 +46,8 @@ class Writer:
         self._commits = 0
         self._flush: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.closing: Callable[[], Mapping[str, str]] = dict
+        """The journal entries that a commit which ends the run has to leave behind."""
         self._ended: Exception | None = None
         """Why nothing more can be written: a write whose fate is unknown must not be followed by others."""
 
@@ -72,12 +74,14 @@ class Writer:
         self._flush_soon()
         await future
 
-    def write_later(self, change: Change) -> None:
-        """Goes with the next commit, or alone after `LINGER`."""
-        self._enqueue(change).add_done_callback(_heard)
+    def write_later(self, change: Change) -> asyncio.Future[None]:
+        """Goes with the next commit, or alone after `LINGER`. Nobody has to wait for it."""
+        future = self._enqueue(change)
+        future.add_done_callback(_heard)
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(LINGER.total_seconds(), self._flush_soon)
+        return future
 
     async def finish(self, conclusion: Conclusion) -> Snapshot:
         """Everything that waits, and the outcome, in one commit; it ends the claim."""
@@ -165,6 +169,8 @@ class Writer:
             settled |= changed.settled
             accepted.append(future)
         decision = conclusion(run) if conclusion else Decision(run.evolve(updated_at=self.now()), (), Held())
+        if isinstance(decision.placement, Ended):
+            journal = {**self.closing(), **journal}
         decision = replace(decision, events=(*events, *decision.events))
         self._commits += 1
         op_id = f"{self._claim_id}.{self._commits}"

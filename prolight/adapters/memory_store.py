@@ -222,6 +222,10 @@ class MemoryStore:
         record = self._find(run_id, self._time())
         return dict(record.journal) if record else {}
 
+    async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
+        if record := self._find(run_id, self._time()):
+            record.journal = {**entries, **record.journal}
+
     async def events(self, run_id: str, after: int = 0) -> list[str]:
         record = self._find(run_id, self._time())
         return record.events_after(after) if record else []

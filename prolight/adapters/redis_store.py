@@ -205,6 +205,9 @@ class RedisStore:
     async def journal(self, run_id: str) -> Mapping[str, str]:
         return _pairs(await self._ask("HGETALL", f"prolight:journal:{run_id}"))
 
+    async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
+        await self._script("late", run_id, *(part for entry in entries.items() for part in entry))
+
     async def events(self, run_id: str, after: int = 0) -> list[str]:
         entries = await self._ask("XRANGE", f"prolight:events:{run_id}", f"{after + 1}-0", "+")
         return [fields[1] for _, fields in entries]
@@ -271,7 +274,7 @@ class RedisStore:
         """Run a script; on a lost answer ask again, with the arguments in `asked_again` saying so."""
         sha, text = _script(name)
         answer = await self._ask("EVALSHA", sha, 0, *args, asked_again=asked_again, script=text)
-        told = answer[_NOW[name]] / 1000
+        told = answer[_NOW.get(name, 0)] / 1000
         self._told, self._told_at = told, time.monotonic()
         return list(answer)
 
@@ -386,5 +389,5 @@ def _script(name: str) -> tuple[str, str]:
     return hashlib.sha1(text.encode()).hexdigest(), text  # noqa: S324 - the name that Redis gives a script
 
 
-_NOW = {"create": 2, "claim": 0, "commit": 3, "heartbeat": 0, "sweep": 0, "read": 0, "publish": 2, "aside": 0}
-"""Where in a script's answer the store's time stands."""
+_NOW = {"create": 2, "commit": 3, "publish": 2}
+"""Where in a script's answer the store's time stands, if not in front."""

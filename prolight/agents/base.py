@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from prolight.calls import Answer, BackOff, Call
 from prolight.determinism import call_key, fingerprint
 from prolight.errors import CallError, PlanInvalid
-from prolight.journal import Answer, BackOff, Call, Journal
+from prolight.journal import Journal
 from prolight.outcomes import Outcome
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway, ToolResult
 from prolight.retry import RetryPolicy, backoff

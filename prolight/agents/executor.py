@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 from prolight.agents.base import Work, charged, discover
+from prolight.calls import Answer, Call
 from prolight.determinism import call_key, check_lock, fingerprint
 from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
 from prolight.events import StepMoved, Warned
 from prolight.guardrails import Policy, check_accepted, check_call
-from prolight.journal import Answer, Call
 from prolight.outcomes import Executed, Outcome
 from prolight.ports import Tool, ToolGateway
 from prolight.schemas import INPUT, Artifact, ExecutionResult, Plan, RunContext, Stage, Step, StepResult

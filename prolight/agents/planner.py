@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from prolight.agents.base import Work, ask, charged, discover, json_schema
+from prolight.calls import Answer, Call
 from prolight.decisions import Deadlines
 from prolight.determinism import call_key, fingerprint, plan_hash
 from prolight.guardrails import Policy
-from prolight.journal import Answer, Call
 from prolight.outcomes import Outcome, Planned
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
 from prolight.schemas import INPUT, Lock, Plan, RunContext, Stage

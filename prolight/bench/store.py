@@ -16,7 +16,7 @@ from prolight.decisions import Deadlines, Decision, Held
 from prolight.embedded import start_valkey
 from prolight.embedded.valkey import AppendFsync
 from prolight.events import Progress
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.ports import Claim, Write
 from prolight.schemas import RunContext, RunRequest, Stage
 

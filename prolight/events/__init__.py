@@ -8,6 +8,7 @@ that it belongs to, so an event without its state change, or the reverse, cannot
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from pydantic import Field, SerializeAsAny, field_validator
@@ -89,6 +90,7 @@ class Blocked(Payload):
     subject: Literal["plan", "result", "review"]
     reasons: tuple[str, ...]
     plan_hash: str = ""
+    at_risk_usd: Usd = Decimal(0)
     until: float
 
     def _shortened(self) -> Payload:

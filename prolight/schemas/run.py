@@ -67,6 +67,29 @@ class Approval(Value):
     comment: str = ""
 
 
+Doubt = Literal["outcome_unknown", "code_changed", "tool_changed"]
+
+
+class Review(Value):
+    """A call that a person has to look at, and what was said of it."""
+
+    key: str
+    """Of the call, in the journal."""
+    call: str
+    step: str | None = None
+    why: Doubt
+    message: str
+    at_risk_usd: Usd = Decimal(0)
+    pin: str = ""
+    """What a changed tool is now."""
+    asked_at: float = 0.0
+    until: float = 0.0
+    decision: Literal["adopted", "resent", "allowed", "abandoned", "expired"] | None = None
+    decided_by: str | None = None
+    decided_at: float | None = None
+    comment: str = ""
+
+
 class Lock(Value):
     """What a plan was made with, so that it can be held against what executes it."""
 
@@ -167,6 +190,8 @@ class RunContext(Value):
     """What the tools' inspector measured on the picture."""
     error: RunError | None = None
     approval: Approval | None = None
+    review: Review | None = None
+    """The last call that a person had to look at, or has to."""
     lock: Lock | None = None
     turns: tuple[Turn, ...] = ()
     usage: Usage = Usage()

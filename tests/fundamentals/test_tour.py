@@ -18,12 +18,13 @@ from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.memory_store import MemoryStore
 from prolight.agents import AgentRunnerAsync
 from prolight.agents.base import Work
+from prolight.calls import Answer, Call
 from prolight.decisions import Deadlines, Queued
 from prolight.determinism import plan_hash
 from prolight.errors import ClaimLost, IllegalMove, PlanChanged, VersionConflict
 from prolight.events import Status
 from prolight.guardrails import Case, Policy, rule
-from prolight.journal import Answer, Call, Journal
+from prolight.journal import Journal
 from prolight.mcp import MCPClientAsync
 from prolight.pictures import PictureLimits
 from prolight.ports import Claim, Tool, Write

@@ -16,7 +16,7 @@ from prolight.decisions import Deadlines, Decision, Queued
 from prolight.determinism import plan_hash
 from prolight.events import Event, parse
 from prolight.guardrails import Policy
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.lifecycle import stage_budget
 from prolight.ports import ChatReply, ChatRequest, Claim, Effect, Snapshot, Tool, ToolResult, Write
 from prolight.retry import RetryPolicy

@@ -94,7 +94,7 @@ async def test_steps_that_start_together_share_a_commit_and_none_conflicts() -> 
     [
         (ToolFailed("no mask", code="no_subject"), "pure", Failed, State.FAILED, "no_subject"),
         (CallRejected("bad"), "blind", Failed, State.FAILED, "call_rejected"),
-        (OutcomeUnknown("?"), "blind", Unclear, State.NEEDS_REVIEW, None),
+        (OutcomeUnknown("?"), "blind", BackingOff, State.EXECUTING, None),
         (OutcomeUnknown("?"), "pure", Failed, State.FAILED, "outcome_unknown"),
         (RateLimited("busy", retry_after=timedelta(seconds=10)), "blind", BackingOff, State.EXECUTING, None),
         (KeyError("secret"), "pure", Failed, State.FAILED, "error"),
@@ -183,7 +183,7 @@ async def test_a_takeover_repeats_nothing_that_is_done_and_of_the_rest_what_may_
     assert here.tools.names.count("t.a") == 1
     assert here.tools.names.count("t.b") == sent
     assert len({key for name, key in here.tools.calls if name == "t.b"}) == 1
-    assert isinstance(outcome, Executed if sent == 2 else Unclear)
+    assert isinstance(outcome, Executed if sent == 2 else BackingOff)
 
 
 async def test_who_lost_the_claim_writes_nothing() -> None:
@@ -396,11 +396,29 @@ async def test_a_run_that_moved_on_since_the_sweep_is_left_alone() -> None:
     assert (await run_of(here)).state is State.CRITIQUING
 
 
-async def test_a_question_that_was_just_asked_is_not_answered_by_an_older_sweep() -> None:
-    here = await world(tool("light", "blind"))
-    attempt = await here.attempt()
+async def in_review(effect: Effect = "blind", plan: Plan | None = None) -> World:
+    """A run whose call may have been carried out, and that a person has to look at."""
+    here = await world(tool("light", effect, price_usd=Decimal("0.3")), plan=plan)
     here.tools.script["t.light"] = [OutcomeUnknown("?")]
-    await attempt.make()
+    assert isinstance(await (await here.attempt()).make(), BackingOff)
+    here.store.time += 170
+    await here.store.sweep()
+    assert isinstance(await (await here.attempt()).make(), Unclear)
+    return here
+
+
+async def test_a_doubt_is_on_the_record_with_the_money_at_risk_and_its_deadline() -> None:
+    here = await in_review()
+    run = await run_of(here)
+    assert (run.state, here.tools.names) == (State.NEEDS_REVIEW, ["t.light"])
+    assert run.review
+    assert (run.review.call, run.review.step, run.review.why) == ("t.light", "light", "outcome_unknown")
+    assert run.review.at_risk_usd == Decimal("0.3")
+    assert run.review.until == here.store.time + here.deadlines.review.total_seconds()
+
+
+async def test_a_question_that_was_just_asked_is_not_answered_by_an_older_sweep() -> None:
+    here = await in_review()
     await settle_overdue(here.store, Swept(overdue=("r",)), here.deadlines)
     assert (await run_of(here)).state is State.NEEDS_REVIEW
     here.store.time += here.deadlines.review.total_seconds()

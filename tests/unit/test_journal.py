@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prolight.calls import Answer, BackOff, Call, NeedsReview, RunCancelled
 from prolight.commands import cancel
 from prolight.decisions import Deadlines
 from prolight.errors import (
@@ -25,7 +27,8 @@ from prolight.errors import (
     RateLimited,
     ToolFailed,
 )
-from prolight.journal import Answer, BackOff, Call, Entry, Journal, NeedsReview, RunCancelled, check_repeat
+from prolight.journal import Journal
+from prolight.ledger import Entry, LedgerPolicy, late_key
 from prolight.lifecycle import released
 from prolight.ports import Effect
 from prolight.retry import RetryPolicy
@@ -79,7 +82,7 @@ async def left_behind(here: World, status: str, effect: Effect = "pure", tries: 
     """A worker that died left this entry, and its reservation, behind."""
     entry = Entry(
         status=status, name="t.light", arguments_hash="h", tries=tries, started_at=START, deadline_at=START + 60,
-        quote_usd=Decimal("0.3"),
+        first_started_at=START, quote_usd=Decimal("0.3"),
     )  # fmt: skip
     record = here.store._runs["r"]
     record.journal["k"] = entry.model_dump_json()
@@ -123,6 +126,10 @@ async def test_a_call_that_is_done_is_answered_without_sending_here_and_after_a_
     assert (await here.store.read("r")).run.spent_usd == Decimal("0.2")
 
 
+QUIET = 60 + LedgerPolicy().grace.total_seconds()
+"""Seconds after START from which nothing of the try that was left behind can still be under way."""
+
+
 @pytest.mark.parametrize(("effect", "status", "sent"), [
     ("pure", "started", 1), ("pure", "unknown", 1), ("pure", "refused", 1),
     ("billed", "started", 1), ("billed", "unknown", 1), ("billed", "refused", 1),
@@ -134,6 +141,7 @@ async def test_what_a_worker_left_open_is_decided_by_the_effect_class(effect: Ef
     here = await world(tool("light"))
     await left_behind(here, status)
     book, _ = await journal(here)
+    here.store.time += QUIET
     outside = Outside()
     if sent:
         assert await book.call(call(effect), outside) == DONE
@@ -143,12 +151,117 @@ async def test_what_a_worker_left_open_is_decided_by_the_effect_class(effect: Ef
     assert outside.sent == sent
 
 
+@pytest.mark.parametrize("effect", ["probeable", "blind"])
+@pytest.mark.parametrize("status", ["started", "unknown"])
+async def test_while_an_earlier_try_may_still_be_under_way_its_stage_waits_and_holds_no_slot(
+    effect: Effect, status: str
+) -> None:
+    here = await world(tool("light"))
+    await left_behind(here, status)
+    book, _ = await journal(here)
+    outside = Outside()
+    with pytest.raises(BackOff) as pause:
+        await book.call(call(effect), outside)
+    assert (pause.value.wait, outside.sent) == (timedelta(seconds=QUIET), 0)
+
+
+class Asked:
+    """The other side, asked what became of a call."""
+
+    def __init__(self, *answers: Answer | str | CallError) -> None:
+        self.answers = list(answers)
+        self.times = 0
+
+    async def __call__(self, deadline: timedelta) -> Any:
+        self.times += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, CallError):
+            raise answer
+        return answer
+
+
+async def probed(*answers: Answer | str | CallError, sends: tuple[Line, ...] = ()) -> tuple[Any, Outside, World]:
+    here = await world(tool("light"))
+    await left_behind(here, "started")
+    book, writer = await journal(here)
+    here.store.time += QUIET
+    outside = Outside(*sends)
+    try:
+        answer: Any = await book.call(call("probeable", probe=Asked(*answers)), outside)
+    except (NeedsReview, BackOff, CallError) as stopped:
+        answer = stopped
+    await writer.finish(lambda run: released(run, now=START))
+    return answer, outside, here
+
+
+async def test_what_the_other_side_says_was_done_is_adopted_and_not_sent_again() -> None:
+    answer, outside, here = await probed(DONE)
+    assert (answer.result, outside.sent) == (DONE.result, 0)
+    (entry,) = await here.store.entries()
+    assert (entry.status, entry.reason) == ("done", "adopted")
+    run = (await here.store.read("r")).run
+    assert (run.reserved_usd, run.spent_usd) == (NOTHING, Decimal("0.3"))
+
+
+async def test_what_the_other_side_never_saw_is_sent_once_more_and_the_money_of_the_first_try_comes_back() -> None:
+    answer, outside, here = await probed("absent")
+    assert (answer, outside.sent) == (DONE, 1)
+    run = (await here.store.read("r")).run
+    assert (run.reserved_usd, run.spent_usd) == (NOTHING, Decimal("0.2"))
+
+
+async def test_a_second_doubt_after_an_absent_first_try_goes_to_a_person() -> None:
+    answer, outside, here = await probed("absent", sends=(OutcomeUnknown("?"),))
+    assert isinstance(answer, BackOff)
+    assert outside.sent == 1
+    here.store.time += 150
+    book, _ = await journal(here)
+    with pytest.raises(NeedsReview):
+        await book.call(call("probeable", probe=Asked()), outside)
+
+
+async def test_an_unclear_answer_goes_to_a_person() -> None:
+    answer, outside, _ = await probed("unclear")
+    assert isinstance(answer, NeedsReview)
+    assert outside.sent == 0
+
+
+async def test_a_probe_that_gets_no_answer_now_is_made_again_later() -> None:
+    answer, outside, _ = await probed(OutcomeUnknown("?"))
+    assert isinstance(answer, BackOff)
+    assert outside.sent == 0
+
+
+async def test_a_key_that_the_other_side_surely_remembers_is_sent_again() -> None:
+    here = await world(tool("light"))
+    await left_behind(here, "started")
+    book, _ = await journal(here)
+    outside = Outside()
+    assert await book.call(call("keyed", key_window=timedelta(seconds=100)), outside) == DONE
+
+
+async def test_a_result_that_came_after_its_claim_was_lost_is_adopted_by_whoever_has_the_run_now() -> None:
+    here = await world(tool("light"))
+    await left_behind(here, "started", effect="blind")
+    late = Entry(
+        status="done", name="t.light", arguments_hash="h", tries=1, started_at=START, deadline_at=START + 60,
+        result={"x": 2},
+    )  # fmt: skip
+    await here.store.keep_late("r", {late_key("k", 1): late.model_dump_json()})
+    book, writer = await journal(here)
+    outside = Outside()
+    assert (await book.call(call("blind"), outside)).result == {"x": 2}
+    await writer.finish(lambda run: released(run, now=START))
+    run = (await here.store.read("r")).run
+    assert (outside.sent, run.reserved_usd, run.spent_usd) == (0, NOTHING, Decimal("0.3"))
+
+
 async def test_a_billed_call_is_sent_once_more_with_a_warning_and_then_reviewed() -> None:
     here = await world(tool("light"))
     await left_behind(here, "started")
     book, writer = await journal(here)
     outside = Outside(OutcomeUnknown("?"))
-    with pytest.raises(NeedsReview):
+    with pytest.raises(NeedsReview, match=r"at risk: 0\.6 USD"):
         await book.call(call("billed"), outside)
     await writer.finish(lambda run: released(run, now=START))
     assert outside.sent == 1
@@ -269,7 +382,7 @@ async def test_a_refusal_is_final_and_free(error: CallError) -> None:
 async def test_a_call_that_hangs_past_its_deadline_is_unknown_and_counts_as_spent() -> None:
     here = await world(tool("light"))
     book, writer = await journal(here)
-    with pytest.raises(NeedsReview):
+    with pytest.raises(BackOff):
         await book.call(call("blind", timeout=timedelta(milliseconds=1)), Outside(never))
     await writer.finish(lambda run: released(run, now=START))
     (entry,) = await here.store.entries()
@@ -387,6 +500,7 @@ async def test_a_call_that_was_cancelled_under_way_stays_open() -> None:
     assert book.interruptible
     book, _ = await hand_over(here, writer)
     outside = Outside()
+    here.store.time += QUIET
     with pytest.raises(NeedsReview):
         await book.call(call("blind"), outside)
     assert outside.sent == 0
@@ -404,14 +518,6 @@ async def test_only_pure_calls_may_be_cut_short() -> None:
     for effect in EFFECTS:
         await book.call(call(effect, key=effect, quote_usd=Decimal(0)), Outside(look))
     assert seen == [True, False, False, False, False]
-
-
-@pytest.mark.parametrize("tries", [1, 2, 9])
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_what_was_refused_may_always_be_sent_again(effect: Effect, tries: int) -> None:
-    entry = Entry(status="refused", name="x", arguments_hash="h", tries=tries, started_at=0, deadline_at=1)
-    check_repeat(call(effect), entry)
-    check_repeat(call(effect), None)
 
 
 FATES = st.sampled_from(["done", "not sent", "rate limited", "rejected", "failed", "unknown", "defect", "cancel"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prolight import lifecycle
+from prolight import answers, lifecycle
 from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Queued
 from prolight.determinism import plan_hash
 from prolight.errors import IllegalMove
@@ -25,6 +25,7 @@ from prolight.schemas import (
     Finding,
     Lock,
     Plan,
+    Review,
     RunContext,
     RunError,
     RunRequest,
@@ -52,6 +53,7 @@ LOCK = Lock(
 ASKED = Approval(subject="plan", reasons=("costly",), asked_at=950.0, until=NOW + 50, plan_hash=LOCK.plan_hash)
 OTHER_PLAN = Plan(steps=PLAN.steps[:1])
 OTHER_LOCK = LOCK.evolve(plan_hash=plan_hash(OTHER_PLAN))
+DOUBT = Review(key="k", call="t.light", why="outcome_unknown", message="?", at_risk_usd=Decimal("0.3"))
 PICTURE = Artifact(id="c" * 64, media_type="image/png", size_bytes=1, width=1, height=1)
 ERROR = RunError(code="tool_failed", message="no")
 BLOCKING = Finding(id="too-dark", severity="blocking", message="too dark", fix="more light")
@@ -121,17 +123,15 @@ MOVES: dict[str, tuple[Callable[[RunContext], Decision], dict[State, State]]] = 
         {state: State.CANCELLED for state in State if state not in TERMINAL | {State.CANCELLING}},
     ),
     "approved": (
-        lambda run: lifecycle.approved(run, LOCK.plan_hash, by="ann", now=NOW, deadlines=DEADLINES),
+        lambda run: answers.approved(run, LOCK.plan_hash, by="ann", now=NOW, deadlines=DEADLINES),
         {State.AWAITING_APPROVAL: State.EXECUTING},
     ),
     "edited": (
-        lambda run: lifecycle.edited(
-            run, LOCK.plan_hash, OTHER_PLAN, OTHER_LOCK, by="ann", now=NOW, deadlines=DEADLINES
-        ),
+        lambda run: answers.edited(run, LOCK.plan_hash, OTHER_PLAN, OTHER_LOCK, by="ann", now=NOW, deadlines=DEADLINES),
         {State.AWAITING_APPROVAL: State.CRITIQUING},
     ),
     "declined": (
-        lambda run: lifecycle.declined(run, by="ann", comment="too dark", now=NOW, deadlines=DEADLINES),
+        lambda run: answers.declined(run, by="ann", comment="too dark", now=NOW, deadlines=DEADLINES),
         {State.AWAITING_APPROVAL: State.REJECTED},
     ),
     "let go": (
@@ -139,7 +139,7 @@ MOVES: dict[str, tuple[Callable[[RunContext], Decision], dict[State, State]]] = 
         {State.CANCELLING: State.CANCELLED},
     ),
     "unclear": (
-        lambda run: lifecycle.unclear(run, "?", now=NOW, deadlines=DEADLINES),
+        lambda run: lifecycle.unclear(run, DOUBT, now=NOW, deadlines=DEADLINES),
         {
             State.EXECUTING: State.NEEDS_REVIEW,
             State.PLANNING: State.FAILED,
@@ -296,13 +296,13 @@ def test_the_runs_clock_stands_still_while_a_person_is_awaited(name: str, state:
 @pytest.mark.parametrize("state", sorted(PARKED))
 def test_the_runs_clock_goes_on_where_it_stopped(state: State) -> None:
     move = Move.APPROVED if state is State.AWAITING_APPROVAL else Move.RESOLVED
-    after = lifecycle._move(run_in(state), move, NOW, DEADLINES).run
+    after = lifecycle.move(run_in(state), move, NOW, DEADLINES).run
     assert (after.state, after.works_until, after.working_left_seconds) == (State.EXECUTING, NOW + 600.0, 0.0)
 
 
 def test_no_time_is_given_back_to_a_run_that_has_none_left() -> None:
     late = run_in(State.EXECUTING, works_until=NOW - 5)
-    assert lifecycle.unclear(late, "?", now=NOW, deadlines=DEADLINES).run.working_left_seconds == 0.0
+    assert lifecycle.unclear(late, DOUBT, now=NOW, deadlines=DEADLINES).run.working_left_seconds == 0.0
 
 
 @pytest.mark.parametrize(
@@ -427,13 +427,11 @@ def test_settling_a_call_returns_its_quote_and_books_its_cost(quote: Decimal, co
 
 @pytest.mark.parametrize("state", [State.PLANNING, State.CRITIQUING])
 def test_a_model_call_in_doubt_fails_the_run_since_nobody_can_adopt_its_answer(state: State) -> None:
-    decision = conclude(Unclear("m-1 may have been called"), run_in(state), now=NOW, deadlines=DEADLINES)
-    assert decision.run.error == RunError(
-        code="outcome_unknown", message="m-1 may have been called", stage=STAGES[state]
-    )
+    decision = conclude(Unclear(DOUBT), run_in(state), now=NOW, deadlines=DEADLINES)
+    assert decision.run.error == RunError(code="outcome_unknown", message="?", stage=STAGES[state])
 
 
 @pytest.mark.parametrize("state", STAGES)
 def test_whatever_the_outcome_a_run_that_is_being_cancelled_is_let_go(state: State) -> None:
     run = lifecycle.cancelled(run_in(state), held=True, reason="", now=NOW, deadlines=DEADLINES).run
-    assert conclude(Unclear("?"), run, now=NOW, deadlines=DEADLINES).run.state is State.CANCELLED
+    assert conclude(Unclear(DOUBT), run, now=NOW, deadlines=DEADLINES).run.state is State.CANCELLED
