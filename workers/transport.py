@@ -9,12 +9,16 @@ from typing import Any
 
 from kombu.transport import redis
 
+from prolight.schemas import Stage
 from workers.runtime import runtime
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """More would let one worker take what others could do."""
+
+TASKS = frozenset(stage.queue for stage in Stage)
+"""Where tasks lie; in other queues lie replies to remote control, which have no id."""
 
 
 class Channel(redis.Channel):
@@ -50,7 +54,7 @@ class Channel(redis.Channel):
     def _deliver_or_drop(self, raw: Any, queue: str) -> None:
         try:
             message = json.loads(_text(raw))
-            if "id" not in message["headers"] or "delivery_tag" not in message["properties"]:
+            if "delivery_tag" not in message["properties"] or (queue in TASKS and "id" not in message["headers"]):
                 raise KeyError("id")
         except (ValueError, KeyError, TypeError):
             log.error("dropped what is no message from %s: %.80r", queue, raw)
