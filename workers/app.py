@@ -19,7 +19,7 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each tool ca
 
 settings = Settings.load()
 
-app = Celery("prolight", broker=settings.store_url, include=["workers.tasks"])
+app = Celery("prolight", broker=settings.store_url, include=["workers.tasks", "workers.control"])
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",
@@ -43,6 +43,7 @@ app.conf.update(
     broker_channel_error_retry=True,
     worker_pool="workers.pool:ShellPool",
     worker_consumer="workers.consumer:QuietConsumer",
+    worker_autoscaler="workers.pool:SlotScaler",
     worker_concurrency=settings.slots,
     worker_prefetch_multiplier=1,
     worker_cancel_long_running_tasks_on_connection_loss=False,
