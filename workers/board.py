@@ -59,6 +59,12 @@ class Board:
                 self._changes.popleft()()
             dispatcher.flush()
 
+    def keep_up(self) -> None:
+        """Instead of Celery's loop while that stands still: heartbeats go on, or Flower says offline."""
+        if self._consumer:
+            self._consumer.hub.fire_timers()
+        self.catch_up()
+
     def _send(self, event: str, fields: dict[str, Any]) -> None:
         if self._consumer.event_dispatcher.enabled:
             self._consumer.event_dispatcher.send(event, **fields)

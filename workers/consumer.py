@@ -33,9 +33,9 @@ def stages_of(app: Any) -> tuple[Stage, ...]:
 
 
 class RuntimeStep(bootsteps.StartStopStep):
-    """Started last, so stopped first: while events can still be sent."""
+    """Started last, so stopped first: while events can still be sent, and before the worker says that it is offline."""
 
-    requires = ("celery.worker.consumer:Tasks", "celery.worker.consumer:Events")
+    requires = ("celery.worker.consumer:Tasks", "celery.worker.consumer:Control", "celery.worker.consumer:Heart")
 
     def start(self, consumer: Any) -> None:
         runtime.attach(consumer)

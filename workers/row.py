@@ -91,16 +91,16 @@ class Row:
 
     def _over(self, run: RunContext) -> None:
         if run.state is State.CANCELLED:
-            self._tell("revoked", terminated=True, signum=None, expired=False)
+            self._tell("revoked", exception=None, terminated=True, signum=None, expired=False)
         elif run.error:
-            self._tell("failed", exception=f"{run.error.code}: {run.error.message}", traceback="")
+            self._tell("failed", exception=f"{run.error.code}: {run.error.message}")
 
     def _retried(self, why: str) -> None:
-        self._tell("retried", exception=why, traceback="")
+        self._tell("retried", exception=why)
 
     def _succeeded(self, outcome: Outcome, run: RunContext) -> None:
         result = f"{type(outcome).__name__}; the run is {run.state}"
-        self._tell("succeeded", result=result, runtime=time.time() - self.time_start)
+        self._tell("succeeded", exception=None, result=result, runtime=time.time() - self.time_start)
 
     def _received(self) -> None:
         self._tell(
@@ -116,6 +116,7 @@ class Row:
         )
 
     def _tell(self, what: str, **fields: Any) -> None:
+        """A row keeps what it was told: `exception` None clears why an earlier attempt was given up."""
         self._board.tell(f"task-{what}", uuid=self.id, **fields)
 
 

@@ -132,7 +132,7 @@ class Runtime:
             drained = self._on_loop(self._drain())
             while not drained.done():
                 concurrent.futures.wait([drained], timeout=GATHER.total_seconds())
-                self._board.catch_up()
+                self._board.keep_up()
             drained.result()
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ AT_ONCE = 8
 """More would let one worker take what others could do."""
 
 TASKS = frozenset(stage.queue for stage in Stage)
-"""Where tasks lie; in other queues lie replies to remote control, which have no id."""
+"""Where bells lie. In other queues lie replies to remote control: without an id, and waited for one by one."""
 
 
 class Channel(redis.Channel):
@@ -46,7 +46,7 @@ class Channel(redis.Channel):
 
     def _more(self, connection: Any, queue: Any) -> list[Any]:
         count = min(AT_ONCE, runtime.free) - 1
-        if count <= 0:
+        if count <= 0 or _text(queue) not in TASKS:
             return []
         connection.send_command("RPOP", queue, count)
         return self.client.parse_response(connection, "RPOP") or []

@@ -145,7 +145,7 @@ async def test_a_stage_that_backs_off_is_one_row_that_says_why_and_goes_on(tmp_p
         (run_id,) = await fill(fleet, 1)
         waiting = await fleet.row(f"{run_id}.plan.0", "RETRY")
         assert waiting["exception"].startswith("not_sent: tool server ")
-        assert not waiting["traceback"]
+        assert waiting["traceback"] is None
         assert BRIEF not in json.dumps(waiting)
 
         await fleet.start_studio()
@@ -154,6 +154,7 @@ async def test_a_stage_that_backs_off_is_one_row_that_says_why_and_goes_on(tmp_p
         assert sorted(rows) == sorted(f"{run_id}.{stage}.0" for stage in Stage)
         assert rows[f"{run_id}.plan.0"]["state"] == "SUCCESS"
         assert rows[f"{run_id}.plan.0"]["retries"] >= 1
+        assert rows[f"{run_id}.plan.0"]["exception"] is None
         assert rows[f"{run_id}.execute.0"]["retries"] == 0
 
 
@@ -169,7 +170,7 @@ async def test_a_failed_stage_shows_code_and_message_whether_its_worker_or_the_c
         assert error
         assert failed["exception"] == f"{error.code}: {error.message}"
         assert error.code == "deadline_exceeded"
-        assert (failed["traceback"], failed["result"]) == ("", None)
+        assert (failed["traceback"], failed["result"]) == (None, None)
         for hidden in (BRIEF, str(fleet.home)):
             assert hidden not in json.dumps(failed)
 
@@ -197,6 +198,9 @@ async def test_a_stage_that_is_worked_on_lets_go_and_is_shown_as_revoked(tmp_pat
 
         assert await asyncio.gather(*map(fleet.terminate, fleet.workers)) == [0, 0]
         assert "another one goes on" in (await fleet.row(tasks[3], "RETRY"))["exception"]
+        assert {(w["status"], w["active"]) for w in (await fleet.flower("/workers?json=1")).json()["data"]} == {
+            (False, 0)
+        }
 
 
 async def test_a_revoke_cancels_what_nobody_holds_and_never_another_stage(tmp_path: Path) -> None:
