@@ -18,23 +18,21 @@ CLOCK_SLACK = timedelta(milliseconds=500)
 """Our idea of the store's time may lag behind the sweep by as much as an answer takes."""
 
 
-async def settle_overdue(store: RunStore, swept: Swept, deadlines: Deadlines) -> list[Snapshot]:
-    """Decide what each overdue run comes to; answers those. Who is beaten to it by another sweeper leaves it alone."""
-    settled = []
+async def settle_overdue(store: RunStore, swept: Swept, deadlines: Deadlines) -> None:
+    """Decide what each overdue run comes to. Who is beaten to it by another sweeper leaves it alone."""
     for run_id in (*swept.overdue, *swept.poisoned):
         try:
             base = await store.read(run_id)
             now, poisoned = store.now(), run_id in swept.poisoned
             if base.run.state not in TERMINAL and (poisoned or ran_out(base, now=now, deadlines=deadlines)):
                 decision = overdue(base, poisoned=poisoned, now=now, deadlines=deadlines)
-                settled.append(await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False)))
+                await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
         except (VersionConflict, RunNotFound, IllegalMove, StoreRefused) as beaten:
             log.info("overdue run %s: %s", run_id, beaten)
         except StoreUnavailable:
             raise
         except Exception:
             log.exception("overdue run %s cannot be decided", run_id)  # and must not hold up all others
-    return settled
 
 
 def ran_out(base: Snapshot, *, now: float, deadlines: Deadlines) -> bool:

@@ -7,12 +7,12 @@ import uuid
 from prolight import lifecycle
 from prolight.errors import VersionConflict
 from prolight.lifecycle import Deadlines
-from prolight.ports import RunStore, Snapshot, Write
+from prolight.ports import RunStore, Write
 from workers.row import StageOfRun
 
 
-async def revoke(store: RunStore, named: StageOfRun, deadlines: Deadlines) -> Snapshot | None:
-    """The run after it was cancelled: CANCELLING while somebody works on it. None: it is not at this stage.
+async def revoke(store: RunStore, named: StageOfRun, deadlines: Deadlines) -> bool:
+    """Whether the run was cancelled by this: False when it is not at this stage.
 
     The check and the cancel are one commit, so the run cannot move on in between, and of all workers
     that heard the same revoke one carries it out.
@@ -21,10 +21,11 @@ async def revoke(store: RunStore, named: StageOfRun, deadlines: Deadlines) -> Sn
         base = await store.read(named.run_id)
         turn = base.run.turn
         if turn is None or (turn.stage, turn.round) != (named.stage, named.round):
-            return None
+            return False
         held = bool(base.claim_id)
         decision = lifecycle.cancelled(base.run, held=held, reason="revoked", now=store.now(), deadlines=deadlines)
         try:
-            return await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
+            await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, holder=False))
         except VersionConflict:
             continue
+        return True

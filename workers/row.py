@@ -84,7 +84,7 @@ class Row:
                 self._succeeded(outcome, run)
 
     def settled(self, run: RunContext) -> None:
-        """The run ended while nobody here worked on it: revoked, or its time ran out."""
+        """A client or a sweeper ended the run: cancelled it, or its time ran out."""
         if not self._attempt:
             self._received()
         self._over(run)

@@ -222,8 +222,12 @@ class Runtime:
         async with self._store.listen(f"prolight:process:{self.process_id}") as heard:
             subscribed.set_result(None)
             while True:
-                if run_id := await heard(timedelta(seconds=5)):
-                    self._interrupt(run_id)
+                if word := await heard(timedelta(seconds=5)):
+                    ended, _, run_id = word.rpartition(":")
+                    if ended:
+                        self._background(self._tell_end(run_id))
+                    else:
+                        self._interrupt(run_id)
 
     def _interrupt(self, run_id: str) -> None:
         if working := self.working.get(run_id):
@@ -232,24 +236,28 @@ class Runtime:
     def _row(self, snapshot: Snapshot) -> Row:
         return Row(snapshot, self._board, hostname=self.hostname)
 
+    async def _tell_end(self, run_id: str) -> None:
+        """A client or a sweeper ended this run: of all processes, this one shows it."""
+        try:
+            snapshot = await self._store.read(run_id)
+        except (StoreError, RunNotFound) as error:
+            log.warning("run %s: how it ended is not shown: %s", run_id, error)
+        else:
+            self._row(snapshot).settled(snapshot.run)
+
     async def _revoke(self, named: StageOfRun) -> None:
         try:
-            cancelled = await revoke(self._store, named, self.settings.deadlines)
+            if await revoke(self._store, named, self.settings.deadlines):
+                log.info("run %s: revoked at %s", named.run_id, named.stage)
         except (StoreError, RunNotFound) as error:
             log.warning("run %s: not cancelled: %s", named.run_id, error)
-        else:
-            if cancelled:
-                log.info("run %s: revoked at %s", named.run_id, named.stage)
-            if cancelled and cancelled.run.finished_at is not None:  # else its holder tells
-                self._row(cancelled).settled(cancelled.run)
 
     async def _sweep(self) -> None:
         while True:
             wait = self.settings.sweep_seconds * random.uniform(0.8, 1.2)
             try:
                 swept = await self._store.sweep()
-                for ended in await settle_overdue(self._store, swept, self.settings.deadlines):
-                    self._row(ended).settled(ended.run)
+                await settle_overdue(self._store, swept, self.settings.deadlines)
                 if swept.again is not None:
                     wait = min(wait, swept.again.total_seconds() + 0.002)
             except StoreError as error:

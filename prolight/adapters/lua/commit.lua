@@ -59,5 +59,6 @@ elseif place == 'ended' then
   redis.call('ZADD', 'prolight:ended', now + ms, id)
   redis.call('PEXPIRE', 'prolight:idem:' .. (redis.call('HGET', key, 'idem') or ''), ms)
   for _, kind in ipairs({'run:', 'journal:', 'events:'}) do redis.call('PEXPIRE', 'prolight:' .. kind .. id, ms) end
+  if by == 'client' then one_worker_hears('ended:' .. id) end  -- what a holder ended it tells Celery itself
 end
 return {'ok', ver, seq + #ARGV - first_event + 1, now}
