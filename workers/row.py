@@ -21,6 +21,9 @@ from workers.board import Board
 
 TASK_ID = re.compile(rf"([A-Za-z0-9][A-Za-z0-9._-]{{0,127}})\.({'|'.join(Stage)})\.([0-9]{{1,9}})", re.ASCII)
 
+STOPPED = frozenset({State.FAILED, State.CANCELLED})
+"""Where a run ends in the middle of a stage."""
+
 
 class Row:
     """What `inspect` and Celery's reconnect and shutdown code need of a request."""
@@ -72,7 +75,7 @@ class Row:
         match outcome:
             case Lost():
                 pass  # whoever took the run, or ended it, tells of it
-            case _ if run.state in (State.FAILED, State.CANCELLED):
+            case _ if run.state in STOPPED:
                 self._over(run)
             case BackingOff(error=error):
                 self._retried(f"{error.code}: {error.message}")
@@ -84,10 +87,11 @@ class Row:
                 self._succeeded(outcome, run)
 
     def settled(self, run: RunContext) -> None:
-        """A client or a sweeper ended the run: cancelled it, or its time ran out."""
-        if not self._attempt:
-            self._received()
-        self._over(run)
+        """A client or a sweeper ended the run: cancelled it, or its time ran out. A person's no fails no stage."""
+        if run.state in STOPPED:
+            if not self._attempt:
+                self._received()
+            self._over(run)
 
     def _over(self, run: RunContext) -> None:
         if run.state is State.CANCELLED:

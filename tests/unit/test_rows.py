@@ -101,6 +101,25 @@ async def test_a_row_ends_as_its_run_did(outcome: Outcome, ended_as: RunContext,
     assert (sent.get("result") or sent["exception"]) == says
 
 
+@pytest.mark.parametrize(
+    ("attempt", "ended_as", "events"),
+    [
+        (0, run(State.CANCELLED), ["task-received", "task-revoked"]),
+        (2, run(State.CANCELLED), ["task-revoked"]),
+        (1, run(State.FAILED, ERROR), ["task-failed"]),
+        (1, run(State.REJECTED), []),
+        (0, run(State.COMPLETED), []),
+    ],
+)
+async def test_a_run_that_was_ended_from_outside_is_shown_even_if_nobody_worked_at_the_stage(
+    attempt: int, ended_as: RunContext, events: list[str]
+) -> None:
+    board, dispatcher = connected()
+    Row(Snapshot(ended_as, ver=1, attempt=attempt), board, hostname="w").settled(ended_as)
+    board.catch_up()
+    assert [sent["event"] for sent in dispatcher.sent] == events
+
+
 async def test_who_lost_a_run_tells_nothing_of_it() -> None:
     board, dispatcher = connected()
     Row(Snapshot(run(), ver=1), board, hostname="w").ended(Lost(), run())
