@@ -21,7 +21,7 @@ from prolight.lifecycle import STAGES
 from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
 from prolight.ports import Claim, RunStore, Write
 from prolight.retry import RetryPolicy
-from prolight.schemas import Stage
+from prolight.schemas import RunContext, Stage
 from prolight.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,11 @@ class Attempt:
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
         self._ending = False
+
+    @property
+    def run(self) -> RunContext:
+        """The run as this attempt last wrote it."""
+        return self._writer.run
 
     @property
     def interruptible(self) -> bool:

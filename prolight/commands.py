@@ -15,7 +15,7 @@ from prolight.errors import IllegalMove, InvalidInput, VersionConflict
 from prolight.journal import closing
 from prolight.lifecycle import TERMINAL
 from prolight.ports import RunStore, Snapshot, Write
-from prolight.schemas import Lock, Plan, RunContext, RunError, State
+from prolight.schemas import Lock, Plan, RunContext, RunError, Stage, State
 
 MAX_PRINCIPAL_CHARS = 200
 MAX_COMMENT_CHARS = 600
@@ -33,6 +33,25 @@ async def cancel(store: RunStore, run_id: str, *, reason: str, deadlines: Deadli
         return lifecycle.cancelled(base.run, held=held, reason=reason, now=store.now(), deadlines=deadlines)
 
     return await _carry_out(store, run_id, decide)
+
+
+async def revoke(store: RunStore, run_id: str, stage: Stage, round: int, *, deadlines: Deadlines) -> bool:
+    """Cancel the run if it is at this stage and round, never at a later one. Whether it was cancelled by this.
+
+    The check and the cancel are one commit, so of all who heard the same revoke one carries it out.
+    """
+    cancels = False
+
+    def decide(base: Snapshot) -> Decision | None:
+        nonlocal cancels
+        turn, held = base.run.turn, bool(base.claim_id)
+        cancels = turn is not None and (turn.stage, turn.round) == (stage, round)
+        if not cancels:
+            return None
+        return lifecycle.cancelled(base.run, held=held, reason="revoked", now=store.now(), deadlines=deadlines)
+
+    await _carry_out(store, run_id, decide)
+    return cancels
 
 
 async def approve(

@@ -27,7 +27,7 @@ try:
 except InvalidInput as error:
     raise SystemExit(f"prolight worker: {error}") from None
 
-app = Celery("prolight", broker=address.broker_url, include=["workers.tasks"])
+app = Celery("prolight", broker=address.broker_url, include=["workers.tasks", "workers.control"])
 app.conf.update(
     broker_use_ssl=address.broker_use_ssl,
     accept_content=["json"],

@@ -7,7 +7,7 @@ from typing import Any
 from celery.concurrency.base import BasePool
 
 from prolight.errors import ProLightError
-from prolight.schemas import Stage
+from workers.consumer import stages_of
 from workers.runtime import runtime
 
 
@@ -17,10 +17,8 @@ class ShellPool(BasePool):
     limit: int
 
     def on_start(self) -> None:
-        queues = self.app.amqp.queues.consume_from
-        stages = tuple(stage for stage in Stage if stage.queue in queues)
         try:
-            runtime.start(slots=self.limit, stages=stages)
+            runtime.start(slots=self.limit, stages=stages_of(self.app))
         except ProLightError as error:
             raise SystemExit(f"prolight worker: {error}") from None
 
@@ -30,15 +28,14 @@ class ShellPool(BasePool):
     on_terminate = on_stop
 
     def grow(self, n: int = 1) -> None:
-        self.limit += n
-        runtime.slots = self.limit
+        self._resize(self.limit + n)
 
     def shrink(self, n: int = 1) -> None:
-        self.limit = max(1, self.limit - n)
-        runtime.slots = self.limit
+        self._resize(self.limit - n)
 
-    def terminate_job(self, pid: int, signal: Any = None) -> None:
-        """Celery asks for this on a revoke; `Row.terminate` has done it."""
+    def _resize(self, slots: int) -> None:
+        self.limit = max(1, slots)
+        runtime.change(slots=self.limit)
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "running": runtime.taken}

@@ -9,6 +9,7 @@ the loop has stopped ticking.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import random
@@ -25,22 +26,22 @@ from typing import Any
 from prolight.adapters.redis_store import RedisStore
 from prolight.attempt import Attempt, Attempts
 from prolight.bootstrap import build_attempts, connect_artifacts, connect_store, connect_tools
-from prolight.commands import cancel
-from prolight.errors import ProLightError, StoreError, StoreUnavailable
-from prolight.ports import Claim, Process
+from prolight.commands import revoke
+from prolight.errors import RunNotFound, StoreError, StoreUnavailable
+from prolight.outcomes import Lost, Outcome
+from prolight.ports import Claim, Process, Snapshot
 from prolight.schemas import Stage, State
 from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
 from workers.aside import Aside
+from workers.board import GATHER, Board
 from workers.messages import Reason, beginning
-from workers.row import Row
+from workers.row import Row, StageOfRun
 
 log = logging.getLogger(__name__)
 
 OUTAGE = timedelta(minutes=30)
 """A worker waits so long for a store that went away before a write is given up."""
-GATHER = timedelta(milliseconds=100)
-"""Task events leave together, this often."""
 SETTLE = timedelta(seconds=2)
 """At a drain, calls without effects may end by themselves for so long; then they are released."""
 
@@ -65,8 +66,9 @@ class Runtime:
         self._heard = self._answered = 0
         self._starved = False
         self._inbox: deque[Stage] = deque()
-        self._armed = self._gathering = False
+        self._armed = False
         self._draining = False
+        self._board = Board()
         self._consumer: Any = None
         self._keep: set[asyncio.Task[Any]] = set()
         self._aside = Aside()
@@ -90,10 +92,7 @@ class Runtime:
         self._consumer = consumer
         self.hostname = consumer.hostname
         consumer.task_consumer.channel.qos.can_consume = self.can_consume
-        dispatcher = consumer.event_dispatcher
-        if dispatcher:
-            dispatcher.buffer_limit = 10**9
-            dispatcher.on_send_buffered = self._gather
+        self._board.attach(consumer)
 
     @property
     def taken(self) -> int:
@@ -115,48 +114,39 @@ class Runtime:
         put = self._aside.put
         self._loop.call_soon_threadsafe(lambda: self._background(put(self._store, queue, reason, size, start)))
 
-    def heard(self) -> None:
-        self._heard += 1
-
     def ring(self, stage: Stage) -> None:
         """A bell for `stage`: many in one turn of Celery's loop wake ours once."""
+        self._heard += 1
         self._inbox.append(stage)
         if not self._armed:
             self._armed = True
             self._loop.call_soon_threadsafe(self._answer_bells)
 
-    def cancel_run(self, run_id: str) -> None:
-        self._on_loop(self._cancel_run(run_id))
+    def change(self, *, slots: int | None = None, stages: tuple[Stage, ...] | None = None) -> None:
+        """What this process does, from now on; others count on what it announces."""
+        self.slots = self.slots if slots is None else slots
+        self.stages = self.stages if stages is None else stages
+        self._on_loop(self._announce())
+
+    def revoke(self, named: StageOfRun) -> None:
+        self._on_loop(self._revoke(named))
 
     def drain(self) -> None:
-        """Stop claiming, let work end or hand it over. Returns when this process holds nothing."""
+        """Stop claiming, let work end or hand it over. Returns when this process holds nothing.
+
+        It may take minutes, and Celery's thread waits here: what happens is shown meanwhile.
+        """
         if not self._draining:
             self._draining = True
-            self._on_loop(self._drain()).result()
+            drained = self._on_loop(self._drain())
+            while not drained.done():
+                concurrent.futures.wait([drained], timeout=GATHER.total_seconds())
+                self._board.keep_up()
+            drained.result()
 
     def stop(self) -> None:
         self.drain()
         self._loop.call_soon_threadsafe(self._loop.stop)
-
-    # --- Celery's view ---
-
-    def tell(self, event: str, **fields: Any) -> None:
-        """Send a task event. The dispatcher is looked up now: a reconnect makes a new one."""
-        dispatcher = self._consumer.event_dispatcher if self._consumer else None
-        if dispatcher and dispatcher.enabled:
-            dispatcher.send(event, **fields)
-
-    def flush_events(self) -> None:
-        self._gathering = False
-        if self._consumer and self._consumer.event_dispatcher:
-            self._consumer.event_dispatcher.flush()
-
-    def _gather(self) -> None:
-        if not self._gathering:
-            self._gathering = True
-            hub = self._consumer.hub
-            later = GATHER.total_seconds()
-            self._loop.call_soon_threadsafe(self._loop.call_later, later, hub.call_soon, self.flush_events)
 
     def _free_slots(self, count: int) -> None:
         self._answered += count
@@ -189,9 +179,12 @@ class Runtime:
         subscribed = self._loop.create_future()
         self._background(self._listen(subscribed))
         await subscribed
-        await self._store.heartbeat(self._process(), {})
+        await self._announce()
         self._background(self._sweep())
         self._background(self._tick())
+
+    async def _announce(self) -> None:
+        await self._store.heartbeat(self._process(), {})
 
     def _process(self) -> Process:
         return Process(self.process_id, self.slots, self.stages, host=socket.gethostname(), pid=os.getpid())
@@ -207,7 +200,7 @@ class Runtime:
     async def _claim(self, stage: Stage, count: int) -> None:
         claims: list[Claim] = []
         try:
-            if not self._draining:
+            if not self._draining and stage in self.stages:
                 claims = await self._store.claim(stage, count, self.process_id)
         except StoreError as error:
             log.warning("no claim: %s", error)
@@ -219,13 +212,15 @@ class Runtime:
             self.working[claim.run_id] = Working(claim, attempt, task)
 
     async def _work(self, claim: Claim, attempt: Attempt) -> None:
-        row = Row(claim, hostname=self.hostname, tell=self.tell, cancel=self.cancel_run)
+        row = self._row(claim.snapshot)
+        outcome: Outcome | Lost = Lost()
         try:
             row.started()
-            row.ended(await attempt.make())
+            outcome = await attempt.make()
         except StoreError as error:
             log.error("run %s: given up: %s", claim.run_id, error)
         finally:
+            row.ended(outcome, attempt.run)
             working = self.working.get(claim.run_id)
             if working and working.claim is claim:  # else it was lost, and claimed anew by this very process
                 del self.working[claim.run_id]
@@ -236,18 +231,35 @@ class Runtime:
         async with self._store.listen(f"prolight:process:{self.process_id}") as heard:
             subscribed.set_result(None)
             while True:
-                if run_id := await heard(timedelta(seconds=5)):
-                    self._interrupt(run_id)
+                if word := await heard(timedelta(seconds=5)):
+                    ended, _, run_id = word.rpartition(":")
+                    if ended:
+                        self._background(self._tell_end(run_id))
+                    else:
+                        self._interrupt(run_id)
 
     def _interrupt(self, run_id: str) -> None:
         if working := self.working.get(run_id):
             working.attempt.interrupt()
 
-    async def _cancel_run(self, run_id: str) -> None:
+    def _row(self, snapshot: Snapshot) -> Row:
+        return Row(snapshot, self._board, hostname=self.hostname)
+
+    async def _tell_end(self, run_id: str) -> None:
+        """A client or a sweeper ended this run: of all processes, this one shows it."""
         try:
-            await cancel(self._store, run_id, reason="revoked", deadlines=self.settings.deadlines)
-        except ProLightError as error:
-            log.warning("run %s: not cancelled: %s", run_id, error)
+            snapshot = await self._store.read(run_id)
+        except (StoreError, RunNotFound) as error:
+            log.warning("run %s: how it ended is not shown: %s", run_id, error)
+        else:
+            self._row(snapshot).settled(snapshot.run)
+
+    async def _revoke(self, named: StageOfRun) -> None:
+        try:
+            if await revoke(self._store, named.run_id, named.stage, named.round, deadlines=self.settings.deadlines):
+                log.info("run %s: revoked at %s", named.run_id, named.stage)
+        except (StoreError, RunNotFound) as error:
+            log.warning("run %s: not cancelled: %s", named.run_id, error)
 
     async def _sweep(self) -> None:
         while True:

@@ -42,7 +42,7 @@ class Channel(redis.Channel):
 
     def _more(self, connection: Any, queue: Any) -> list[Any]:
         count = min(AT_ONCE, runtime.free) - 1
-        if count <= 0:
+        if count <= 0 or _text(queue) not in STAGE_QUEUES:  # replies to remote control are waited for one by one
             return []
         connection.send_command("RPOP", queue, count)
         return self.client.parse_response(connection, "RPOP") or []

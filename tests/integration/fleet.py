@@ -1,4 +1,4 @@
-"""Real worker processes, a real studio and a real Valkey, to be started, killed and watched by a test."""
+"""Real worker processes, studio, Flower and Valkey, to be started, killed and watched by a test."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from prolight.settings import Settings
 
 WITHIN = timedelta(seconds=60)
 """The bound of every wait: reached only when something is broken."""
+FLOWER_LOGIN = ("watcher", "not-a-secret")
 ROOT = Path(__file__).parents[2]
 
 
@@ -58,12 +59,15 @@ class Fleet:
             **settings,
         }
         if not studio:
-            given |= {"model": "instant", "tools": "instant"}
+            given = {"model": "instant", "tools": "instant", **given}
         self.settings = Settings.load(**given)
         self.home = home
         self._with_studio = studio
         self.studio: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._flower: subprocess.Popen[bytes] | None = None
+        self.flower_url = f"http://127.0.0.1:{free_port()}"
+        self._watcher = httpx.AsyncClient(base_url=self.flower_url, auth=FLOWER_LOGIN, timeout=30)
         self.client = AsyncClient(settings=self.settings)
 
     async def __aenter__(self) -> Self:
@@ -74,7 +78,8 @@ class Fleet:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.client.__aexit__(*exc)
-        for process in [*self.workers, *([self.studio] if self.studio else [])]:
+        await self._watcher.aclose()
+        for process in filter(None, [*self.workers, self.studio, self._flower]):
             process.kill()
             process.wait()
         self.valkey.stop()
@@ -111,6 +116,41 @@ class Fleet:
 
         await until(known, what=f"{name} announces itself; its log:\n{self.log(name)}")
         return worker
+
+    async def start_flower(self) -> None:
+        """As `prolight up` starts it. Returns when it hears the workers that run."""
+        self._flower = self._spawn(
+            "flower",
+            *("-m", "celery", "-A", "workers", "flower", "--address=127.0.0.1"),
+            *(f"--port={self._watcher.base_url.port}", "--enable_events=False", "--read_only=True"),
+            FLOWER_BASIC_AUTH=":".join(FLOWER_LOGIN),
+        )
+
+        async def hears() -> bool:
+            try:
+                seen = (await self.flower("/workers?json=1")).json()["data"]
+            except httpx.TransportError:
+                return False
+            return sum(bool(worker["status"]) for worker in seen) == len(self.workers)
+
+        await until(hears, what=f"Flower hears the workers; its log:\n{self.log('flower')}")
+
+    async def flower(self, path: str) -> httpx.Response:
+        """What Flower answers to who has the password."""
+        return (await self._watcher.get(path)).raise_for_status()
+
+    async def rows(self) -> dict[str, dict[str, Any]]:
+        """Flower's tasks, by task id."""
+        return dict((await self.flower("/api/tasks")).json())
+
+    async def row(self, task_id: str, state: str) -> dict[str, Any]:
+        """That task, when Flower shows it in this state."""
+
+        async def shown() -> dict[str, Any] | None:
+            row = (await self.rows()).get(task_id)
+            return row if row and row["state"] == state else None
+
+        return dict(await until(shown, what=f"Flower shows {task_id} as {state}"))
 
     def _spawn(self, name: str, *argv: str, **extra: str) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as log:

@@ -44,7 +44,9 @@ for i = first_event, #ARGV do tell(id, seq + i - first_event + 1, epoch, now, AR
 
 if place ~= 'held' then
   redis.call('HSET', key, 'claim', '', 'owner', '', 'hard_stop', 0)
-  if owner ~= '' then redis.call('HDEL', 'prolight:claims:' .. owner, id)
+  if owner ~= '' then
+    redis.call('HDEL', 'prolight:claims:' .. owner, id)
+    if by == 'client' then redis.call('PUBLISH', 'prolight:process:' .. owner, id) end
   else for _, name in ipairs({'plan', 'critique', 'execute'}) do redis.call('ZREM', 'prolight:ready:' .. name, id) end end
 elseif by == 'client' then
   redis.call('PUBLISH', 'prolight:process:' .. owner, id)
@@ -60,5 +62,6 @@ elseif place == 'ended' then
   redis.call('ZADD', 'prolight:ended', now + ms, id)
   redis.call('PEXPIRE', 'prolight:idem:' .. (redis.call('HGET', key, 'idem') or ''), ms)
   for _, kind in ipairs({'run:', 'journal:', 'events:'}) do redis.call('PEXPIRE', 'prolight:' .. kind .. id, ms) end
+  if by == 'client' then one_worker_hears('ended:' .. id) end  -- what a holder ended it tells Celery itself
 end
 return {'ok', ver, seq + #ARGV - first_event + 1, now}

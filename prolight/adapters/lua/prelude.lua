@@ -81,6 +81,13 @@ local function tell(id, seq, epoch, now, body)
   redis.call('PUBLISH', 'prolight:events:' .. id, event)
 end
 
+-- Any worker process that lives. Run ids hold no colon, so this is told apart from the id of a run to stop.
+local function one_worker_hears(word)
+  for _, process in ipairs(redis.call('HKEYS', 'prolight:processes')) do
+    if redis.call('PUBLISH', 'prolight:process:' .. process, word) > 0 then return end
+  end
+end
+
 local function nearest(...)
   local best = nil
   for _, moment in ipairs({...}) do
