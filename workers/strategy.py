@@ -18,7 +18,7 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., None]:
     stage = Stage(task.name.rpartition(".")[2])
     limited = LimitedStage(stage, consumer)
 
-    def on_message(message: Any, body: Any, ack: Any, reject: Any, **_: Any) -> None:
+    def on_message(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         if limited.bucket:
             limited.hear()
         else:
