@@ -78,10 +78,18 @@ def call(coroutine: Coroutine[Any, Any, T]) -> T:
 def iterate(items: AsyncIterator[T]) -> Iterator[T]:
     """What an async iterator gives, one by one. It is closed when the caller stops early."""
 
+    asked: set[asyncio.Task[Any]] = set()
+
     async def following() -> T | None:
+        if task := asyncio.current_task():
+            asked.add(task)
+            task.add_done_callback(asked.discard)
         return await anext(items, None)
 
     async def end() -> None:
+        for task in asked:  # Ctrl-C came before the caller waited for it
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
         if close := getattr(items, "aclose", None):
             await close()
 

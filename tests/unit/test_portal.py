@@ -162,7 +162,7 @@ def test_ctrl_c_cancels_and_waits_for_the_end() -> None:
         INTERRUPTED
         + """
 async def long():
-    asyncio.get_running_loop().call_soon(ctrl_c)
+    asyncio.get_running_loop().call_later(0.1, ctrl_c)
     try:
         await asyncio.Event().wait()
     finally:
@@ -184,7 +184,7 @@ def test_ctrl_c_while_an_iterator_is_awaited_closes_it() -> None:
 async def events():
     try:
         yield 1
-        asyncio.get_running_loop().call_soon(ctrl_c)
+        asyncio.get_running_loop().call_later(0.1, ctrl_c)
         await asyncio.Event().wait()
     finally:
         for _ in range(5):
@@ -197,6 +197,29 @@ except KeyboardInterrupt as error:
     print("interrupted", error.__context__)
 """
     ) == ["closed", "interrupted", "None"]
+
+
+def test_an_iterator_whose_caller_was_interrupted_before_it_could_wait_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = []
+
+    async def events() -> AsyncIterator[int]:
+        try:
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    def interrupted(work: portal.Work[int]) -> int:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portal.Work, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(portal.iterate(events()))
+    assert closed == [True]
 
 
 def test_ctrl_c_in_the_sync_runner_cancels_the_run_and_its_hook_hears_so(tmp_path: Path) -> None:
@@ -214,7 +237,7 @@ taken = asyncio.run(LocalArtifacts(settings.artifact_root).put(content, media_ty
 class Slow(InstantTools):
     async def call(self, tool, arguments, *, key, deadline):
         await asyncio.to_thread(heard.wait)
-        asyncio.get_running_loop().call_soon(ctrl_c)
+        asyncio.get_running_loop().call_later(0.1, ctrl_c)
         await asyncio.Event().wait()
 def hook(run_id, event):
     if event["type"] == "status":
