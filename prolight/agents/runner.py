@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import queue
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -196,7 +197,7 @@ def _asked(ctx: RunContext, budget_usd: Decimal, *, human_approved: bool) -> Run
 def _check_unaltered(run: RunContext) -> None:
     """Raises `PlanChanged` unless plan, picture, verdict and question still belong to each other."""
     lock, plan = run.lock, run.plan
-    if not (lock and plan and run.critique and run.approval):
+    if not (lock and plan and run.critique and run.approval and math.isfinite(run.approval.until)):
         raise PlanChanged(f"run {run.run_id} waits for an approval, but holds no plan with a verdict to approve")
     hashes = {hash_of(plan), lock.plan_hash, run.critique.plan_hash, run.approval.plan_hash}
     if len(hashes) > 1 or lock.input_sha256 != run.picture:

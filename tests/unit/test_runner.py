@@ -321,7 +321,14 @@ def unlocked(run: RunContext) -> RunContext:
     return run.evolve(lock=None)
 
 
-@pytest.mark.parametrize("tamper", [swapped, judged_elsewhere, relocked, other_picture, never_asked, unlocked])
+def without_end(run: RunContext) -> RunContext:
+    assert run.approval
+    return run.evolve(approval=run.approval.evolve(until=float("inf")))
+
+
+@pytest.mark.parametrize(
+    "tamper", [swapped, judged_elsewhere, relocked, other_picture, never_asked, unlocked, without_end]
+)
 @pytest.mark.parametrize("human_approved", [True, False])
 async def test_a_context_that_was_altered_while_it_waited_is_refused(
     bench: Bench, tamper: Callable[[RunContext], RunContext], human_approved: bool
@@ -374,6 +381,19 @@ class Deaf(ScriptedTools):
     async def tools(self) -> Mapping[str, Tool]:
         await asyncio.Event().wait()
         raise AssertionError
+
+
+class Torn(ScriptedTools):
+    """A tool server whose client cancels itself."""
+
+    async def tools(self) -> Mapping[str, Tool]:
+        raise asyncio.CancelledError
+
+
+async def test_a_cancellation_that_nobody_asked_for_fails_the_run_at_once(bench: Bench) -> None:
+    bench.tools = Torn({})
+    ctx = await bench.run()
+    assert ctx.state is State.FAILED and bench.heard.complete(ctx)
 
 
 async def test_the_runs_deadline_ends_it_whatever_it_waits_for(bench: Bench) -> None:
@@ -594,5 +614,5 @@ def test_a_hook_that_exits_ends_the_run_and_the_next_one_works(bench: Bench) -> 
     with pytest.raises(SystemExit):
         sync(bench).run_workflow(new(), human_approved=True)
     assert bench.heard.states[-1] == "CANCELLED"
-    bench.model, bench.heard = model(), Heard()
+    bench.model, bench.heard, bench.tools.script = model(), Heard(), {}
     assert sync(bench).run_workflow(new(), human_approved=True).state is State.COMPLETED
