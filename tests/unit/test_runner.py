@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -616,3 +619,27 @@ def test_a_hook_that_exits_ends_the_run_and_the_next_one_works(bench: Bench) -> 
     assert bench.heard.states[-1] == "CANCELLED"
     bench.model, bench.heard, bench.tools.script = model(), Heard(), {}
     assert sync(bench).run_workflow(new(), human_approved=True).state is State.COMPLETED
+
+
+def test_what_the_documentation_shows_leaves_the_interpreter_without_complaint(home: Path) -> None:
+    body = """
+import asyncio
+from prolight.agents import AgentRunner, AgentRunnerAsync, RunContext
+from prolight.mcp import MCPClient
+tools = MCPClient()
+def asked(run_id):
+    return RunContext(run_id=run_id, asset_id="asset-456", metadata={"user": "user-789"})
+async def hook(run_id, event):
+    await asyncio.sleep(0)
+runner = AgentRunnerAsync(tools, hook)
+for number in range(2):
+    print(asyncio.run(runner.run_workflow(asked(f"run-{number}"), human_approved=number == 1)).state)
+print(AgentRunner(tools, event_hook=lambda run_id, payload: None).run_workflow(asked("run-3"), human_approved=True).state)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", body],
+        env={**os.environ, "PROLIGHT_HOME": str(home)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.split() == ["AWAITING_APPROVAL", "COMPLETED", "COMPLETED"]
