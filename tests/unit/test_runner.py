@@ -634,7 +634,8 @@ async def hook(run_id, event):
 runner = AgentRunnerAsync(tools, hook)
 for number in range(2):
     print(asyncio.run(runner.run_workflow(asked(f"run-{number}"), human_approved=number == 1)).state)
-print(AgentRunner(tools, event_hook=lambda run_id, payload: None).run_workflow(asked("run-3"), human_approved=True).state)
+sync = AgentRunner(tools, event_hook=lambda run_id, payload: None)
+print(sync.run_workflow(asked("run-3"), human_approved=True).state)
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", body],
