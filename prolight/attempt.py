@@ -90,8 +90,12 @@ class Attempt:
             return await self._parts.agents[stage].work(Work(run, self._writer, self._journal))
         except (ClaimLost, StoreUnavailable):
             raise
-        except (RunCancelled, asyncio.CancelledError):
+        except RunCancelled:
             return Released()
+        except asyncio.CancelledError as cancelled:
+            if self._interrupted or (self._task and self._task.cancelling()):
+                return Released()
+            return self._failed(cancelled, stage)  # it came from inside: tried again, it would come again
         except NeedsReview as doubt:
             return Unclear(doubt.review)
         except BackOff as pause:
@@ -126,7 +130,7 @@ class Attempt:
             return failed
         return outcome
 
-    def _failed(self, error: Exception, stage: Stage | None) -> Failed:
+    def _failed(self, error: BaseException, stage: Stage | None) -> Failed:
         if not isinstance(error, ProLightError):
             log.error("run %s: %s failed unexpectedly", self._run_id, stage, exc_info=error)
             error = ProLightError(f"unexpected {type(error).__name__} in {stage}; the worker's log has the trace")

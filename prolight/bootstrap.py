@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -61,19 +64,32 @@ def connect_studio_in_process(settings: Settings) -> ToolGateway:
     from prolight.adapters.mcp_tools import IN_PROCESS, McpTools
     from prolight.adapters.registry import STUDIO
 
-    server = build_server(Studio(connect_artifacts(settings)), CallLog())
+    with _root_logger_unchanged():
+        server = build_server(Studio(connect_artifacts(settings)), CallLog())
     return McpTools(IN_PROCESS, namespace="studio", registry=STUDIO, server=server)
 
 
-def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway) -> Attempts:
-    """The three agents over these ports."""
+def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway, model: ChatModel | None = None) -> Attempts:
+    """The three agents over these ports; the settings name the model where none is given."""
     from prolight.agents import Critic, Executor, Planner
     from prolight.attempt import Attempts
 
-    model, policy, deadlines = connect_model(settings), settings.policy, settings.deadlines
+    model, policy, deadlines = model or connect_model(settings), settings.policy, settings.deadlines
     agents = (
         Planner(model, tools, policy, deadlines),
         Critic(model, tools, policy, deadlines),
         Executor(tools, policy, settings.parallel_steps),
     )
     return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry)
+
+
+@contextmanager
+def _root_logger_unchanged() -> Iterator[None]:
+    """The MCP SDK's server sets up the root logger, which here is the caller's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

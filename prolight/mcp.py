@@ -5,6 +5,7 @@ For now the tools are always the embedded studio's, in this process, and the run
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -25,15 +26,21 @@ class MCPClientAsync:
 
     def __init__(self, *, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.load()
-        self._gateway: ToolGateway = connect_studio_in_process(self.settings)
+        self._made = os.getpid(), connect_studio_in_process(self.settings)
+
+    def _gateway(self) -> ToolGateway:
+        """The studio works in threads, which do not live on in a fork."""
+        if self._made[0] != os.getpid():
+            self._made = os.getpid(), connect_studio_in_process(self.settings)
+        return self._made[1]
 
     async def tools(self) -> Mapping[str, Tool]:
         """By `server.tool` name."""
-        return await self._gateway.tools()
+        return await self._gateway().tools()
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
         """Raises `CallError`s. `key` names the call to its server."""
-        return await self._gateway.call(tool, arguments, key=key, deadline=deadline)
+        return await self._gateway().call(tool, arguments, key=key, deadline=deadline)
 
 
 class MCPClient:

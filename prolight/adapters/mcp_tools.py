@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,10 @@ _responses: ContextVar[list[httpx2.Response] | None] = ContextVar("responses", d
 
 
 class McpTools:
-    """One tool server, named `namespace`: at `url`, or the object `server` of this process. Lives on one event loop."""
+    """One tool server, named `namespace`: at `url`, or the object `server` of this process.
+
+    The client of a server at a URL lives on one event loop; a server of this process is reached from any.
+    """
 
     def __init__(self, url: str, *, namespace: str, registry: Registry, server: MCPServer[Any] | None = None) -> None:
         self.url = url
@@ -53,7 +56,7 @@ class McpTools:
         self._registry = registry
         self._tools: dict[str, Tool] | None = None
         self._mode = "auto"
-        self._discovering = asyncio.Lock()
+        self._discovering = nullcontext() if server else asyncio.Lock()
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT_WITHIN.total_seconds()),
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),

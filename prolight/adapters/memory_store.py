@@ -97,6 +97,7 @@ class MemoryStore:
     def adopt(self, run: RunContext) -> None:
         """Take over a run that left another store while it was parked; its events are numbered on from `run.seq`."""
         record = Record(run.run_id, "", document_of(run), run.state, 0, deadline_of(run), self._time(), told=run.seq)
+        record.epoch = sum(turn.attempts for turn in run.turns)
         record.due = 0 if run.approval is None else round(run.approval.until * 1000)
         self._runs[run.run_id] = record
 

@@ -221,7 +221,7 @@ class RedisStore:
         return await self._publish(event.run_id, event.seq, text)
 
     async def _publish(self, run_id: str, seq: int, text: str) -> int:
-        how, last, _ = await self._script("publish", run_id, seq, text, self._retention_ms)
+        how, last, _ = await self._script("publish", run_id, seq, text, self._retention_ms, uuid.uuid4().hex)
         match how:
             case "gone":
                 raise RunNotFound(run_id)
@@ -233,6 +233,8 @@ class RedisStore:
                 raise IllegalMove(f"run {run_id} is a run of this store, which numbers its events itself")
             case "behind":
                 raise IllegalMove(f"event {seq} of run {run_id} comes after event {last}: a mirror takes them in order")
+            case "other":
+                raise IllegalMove(f"run {run_id} had another event {seq} before: a run id is for one run")
         return seq or int(last)
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:

@@ -17,6 +17,7 @@ if kept then
   if idem ~= '' and kept == fingerprint then redis.call('SET', 'prolight:idem:' .. idem, id .. ' ' .. fingerprint, 'PX', idem_ms) end
   return known(id, kept, 'run_id')
 end
+if redis.call('EXISTS', 'prolight:events:' .. id) == 1 then return {'run_id', id, clock()} end  -- mirrored from elsewhere
 
 local now = clock()
 if idem ~= '' then redis.call('SET', 'prolight:idem:' .. idem, id .. ' ' .. fingerprint) end
