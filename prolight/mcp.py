@@ -5,7 +5,7 @@ For now the tools are always the embedded studio's, in this process, and the run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -27,9 +27,9 @@ class MCPClientAsync:
         self.settings = settings or Settings.load()
         self._gateway: ToolGateway = connect_studio_in_process(self.settings)
 
-    async def tools(self) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
         """By `server.tool` name."""
-        return await self._gateway.tools()
+        return await self._gateway.tools(needed)
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
         """Raises `CallError`s. `key` names the call to its server."""
