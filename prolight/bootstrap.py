@@ -6,16 +6,22 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.redis_store import RedisStore
-from prolight.errors import ToolsMissing
+from prolight.errors import InvalidInput, ToolsMissing
+from prolight.ports import ChatModel
+from prolight.schemas import refusal
 from prolight.settings import Settings
 
 if TYPE_CHECKING:
+    from prolight.adapters.registry import Server
     from prolight.attempt import Attempts
-    from prolight.ports import ChatModel, RunStore, ToolGateway
+    from prolight.ports import RunStore, ToolGateway
 
 
 def connect_store(settings: Settings, *, patience: timedelta) -> RedisStore:
@@ -37,9 +43,25 @@ def connect_model(settings: Settings) -> ChatModel:
         from prolight.adapters.instant import InstantModel
 
         return InstantModel()
-    from prolight.adapters.offline_model import OfflineModel
+    if settings.model == "offline":
+        from prolight.adapters.offline_model import OfflineModel
 
-    return OfflineModel()
+        return OfflineModel()
+    return _referred_model(settings)
+
+
+def _referred_model(settings: Settings) -> ChatModel:
+    """What the factory at `package.module:factory` makes. Raises `InvalidInput` that names the setting."""
+    module, _, factory = settings.model.partition(":")
+    try:
+        model = getattr(import_module(module), factory)(settings)
+    except Exception as error:  # foreign code fails in many ways; the start must say in which
+        reason = f"{settings.model} gives no model: {type(error).__name__}: {error}"
+        raise InvalidInput(reason, field="setting PROLIGHT_MODEL") from error
+    if not isinstance(model, ChatModel):
+        reason = f"{settings.model} makes a {type(model).__name__}, and no ChatModel as in prolight/ports.py"
+        raise InvalidInput(reason, field="setting PROLIGHT_MODEL")
+    return model
 
 
 def connect_tools(settings: Settings) -> ToolGateway:
@@ -47,10 +69,21 @@ def connect_tools(settings: Settings) -> ToolGateway:
         from prolight.adapters.instant import InstantTools
 
         return InstantTools()
-    from prolight.adapters.mcp_tools import McpTools
-    from prolight.adapters.registry import STUDIO
+    from prolight.adapters.tool_servers import ToolServers
 
-    return McpTools(settings.tool_server_url, namespace="studio", registry=STUDIO)
+    return ToolServers(tool_servers(settings))
+
+
+def tool_servers(settings: Settings) -> dict[str, Server]:
+    """The studio and what the user's file declares. Raises `InvalidInput` for a file that cannot be used."""
+    from prolight.adapters.registry import STUDIO, Server, read_tools_file, studio_tools
+
+    declared = read_tools_file(settings.tools_file) if settings.tools_file else {}
+    try:
+        studio = Server(url=settings.tool_server_url, tools=dict(studio_tools()))
+    except ValidationError as error:
+        raise InvalidInput(str(refusal(error)), field="setting PROLIGHT_STUDIO_URL") from None
+    return {STUDIO: studio, **declared}
 
 
 def connect_studio_in_process(settings: Settings) -> ToolGateway:
@@ -61,12 +94,12 @@ def connect_studio_in_process(settings: Settings) -> ToolGateway:
         from prolight.studio.studio import Studio
     except ModuleNotFoundError as missing:
         raise ToolsMissing(f"the studio needs {missing.name}: pip install 'prolight[studio]'") from missing
-    from prolight.adapters.mcp_tools import IN_PROCESS, McpTools
-    from prolight.adapters.registry import STUDIO
+    from prolight.adapters.mcp_tools import McpTools
+    from prolight.adapters.registry import STUDIO, studio_tools
 
     with _root_logger_unchanged():
         server = build_server(Studio(connect_artifacts(settings)), CallLog())
-    return McpTools(IN_PROCESS, namespace="studio", registry=STUDIO, server=server)
+    return McpTools(server, namespace=STUDIO, registry=studio_tools())
 
 
 def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway, model: ChatModel | None = None) -> Attempts:

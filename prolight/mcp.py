@@ -6,7 +6,7 @@ For now the tools are always the embedded studio's, in this process, and the run
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -34,9 +34,9 @@ class MCPClientAsync:
             self._made = os.getpid(), connect_studio_in_process(self.settings)
         return self._made[1]
 
-    async def tools(self) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
         """By `server.tool` name."""
-        return await self._gateway().tools()
+        return await self._gateway().tools(needed)
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
         """Raises `CallError`s. `key` names the call to its server."""

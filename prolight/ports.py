@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from prolight.schemas import Artifact, RunContext, Stage, State, Usage
 
@@ -38,6 +38,7 @@ class ChatReply:
     request_id: str = ""
 
 
+@runtime_checkable
 class ChatModel(Protocol):
     """A model that plans or judges. Raises `CallError`s only."""
 
@@ -72,6 +73,10 @@ class Tool:
     timeout: timedelta = timedelta(seconds=300)
     picture_params: frozenset[str] = frozenset()
     """The params that take a picture reference."""
+    key_window: timedelta | None = None
+    """keyed: so long its server remembers a key, and carries it out once."""
+    probe: str = ""
+    """probeable: the `server.tool` that takes `{"key": …}` and says what became of that call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,11 @@ class ToolResult:
 class ToolGateway(Protocol):
     """All tool servers, behind one face. Raises `CallError`s only."""
 
-    async def tools(self) -> Mapping[str, Tool]:
-        """By `server.tool` name; discovered once, then remembered."""
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+        """By `server.tool` name, of the servers that answer; each is discovered once, then remembered.
+
+        Raises when the server of a `needed` tool does not answer, or when none does.
+        """
         ...
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult: ...

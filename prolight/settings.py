@@ -13,9 +13,9 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from prolight.adapters import redis_url
@@ -58,8 +58,11 @@ class Settings(BaseSettings):
     studio_url: str = ""
     home: Path = Field(default_factory=user_data_dir)
     artifacts: Path | None = None
-    model: Literal["offline", "instant"] = "offline"
+    model: str = "offline"
+    """`offline`, `instant`, or `package.module:factory`, which takes these settings and answers with a `ChatModel`."""
     tools: Literal["studio", "instant"] = "studio"
+    tools_file: Annotated[Path, AfterValidator(Path.absolute)] | None = None
+    """Declares tool servers besides the studio; the form is that of `adapters/tools.toml`."""
 
     # Liveness
     lease_seconds: float = Field(default=12, gt=0)
@@ -101,6 +104,15 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_names_no_file(cls, value: Any) -> Any:
         return value or None
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_a_name_or_a_reference(cls, model: str) -> str:
+        module, colon, factory = model.partition(":")
+        named = model in ("offline", "instant")
+        if not named and not (colon and factory.isidentifier() and all(map(str.isidentifier, module.split(".")))):
+            raise ValueError(f"must be offline, instant, or package.module:factory, not {model!r}")
+        return model
 
     @model_validator(mode="after")
     def _times_fit_together(self) -> Settings:

@@ -5,7 +5,7 @@ For benchmarks: `PROLIGHT_MODEL=instant PROLIGHT_TOOLS=instant`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,7 +40,7 @@ class InstantModel:
 
 
 class InstantTools:
-    async def tools(self) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
         return {NOTHING.name: NOTHING}
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:

@@ -2,13 +2,13 @@
 
 One isolated MCP client per call over one pooled HTTP client per process: a transport error in a
 shared client would cancel all calls beside it. The SDK hides HTTP status and Retry-After from its
-caller; a response hook recovers both per call.
+caller; a response hook of the pool recovers both per call.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mcp.client._transport import Transport
     from mcp.server import MCPServer
 
-MAX_CONNECTIONS = 100
+MAX_IDLE_CONNECTIONS = 100
 CONNECT_WITHIN = timedelta(seconds=5)
 DISCOVER_WITHIN = timedelta(seconds=20)
 MAX_OUTPUT_BYTES = 16 * 1024
@@ -43,30 +43,40 @@ STATIC_REFUSALS = frozenset({-32600, -32601, -32602})
 _responses: ContextVar[list[httpx2.Response] | None] = ContextVar("responses", default=None)
 
 
-class McpTools:
-    """One tool server, named `namespace`: at `url`, or the object `server` of this process.
+def pooled_http() -> httpx2.AsyncClient:
+    """One per process, shared by all servers. Lives on one event loop; whoever made it closes it.
 
-    The client of a server at a URL lives on one event loop; a server of this process is reached from any.
+    The stages at work bound the calls; a bound of the pool would let one slow server starve the others.
     """
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(None, connect=CONNECT_WITHIN.total_seconds()),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
+        event_hooks={"response": [_remember]},
+    )
 
-    def __init__(self, url: str, *, namespace: str, registry: Registry, server: MCPServer[Any] | None = None) -> None:
-        self.url = url
+
+class McpTools:
+    """One tool server, named `namespace`: at a URL over the pool `http`, or an object of this process."""
+
+    def __init__(
+        self,
+        server: str | MCPServer[Any],
+        *,
+        namespace: str,
+        registry: Registry,
+        http: httpx2.AsyncClient | None = None,
+    ) -> None:
+        assert http or not isinstance(server, str)
+        self.url = server if isinstance(server, str) else IN_PROCESS
         self._server = server
         self._namespace = namespace
         self._registry = registry
+        self._http = http
         self._tools: dict[str, Tool] | None = None
         self._mode = "auto"
-        self._discovering = nullcontext() if server else asyncio.Lock()
-        self._http = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(None, connect=CONNECT_WITHIN.total_seconds()),
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            event_hooks={"response": [_remember]},
-        )
+        self._discovering = asyncio.Lock() if isinstance(server, str) else nullcontext()
 
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    async def tools(self) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
         if self._tools is None:
             async with self._discovering:
                 if self._tools is None:
@@ -92,15 +102,14 @@ class McpTools:
             async with asyncio.timeout(DISCOVER_WITHIN.total_seconds()), self._connected() as client:
                 listed = await client.list_tools()
                 self._mode = client.protocol_version if client.session.discover_result else "legacy"
+                return {tool.name: tool for tool in map(self._registered, listed.tools)}
         except TimeoutError:
             raise NotSent(f"tool server {self.url} does not list its tools") from None
-        return {tool.name: tool for tool in map(self._registered, listed.tools)}
 
     def _registered(self, definition: Definition) -> Tool:
-        name = f"{self._namespace}.{definition.name}"
-        policy = self._registry.get(name, Registered())
+        policy = self._registry.get(definition.name, Registered())
         return Tool(
-            name=name,
+            name=f"{self._namespace}.{definition.name}",
             description=policy.description or (definition.description or ""),
             input_schema=definition.input_schema,
             pin=tool_pin(definition.model_dump(mode="json", by_alias=True, exclude_none=True)),
@@ -108,10 +117,14 @@ class McpTools:
             price_usd=policy.price_usd,
             timeout=policy.timeout,
             picture_params=policy.picture_params,
+            key_window=policy.key_window,
+            probe=policy.probe and f"{self._namespace}.{policy.probe}",
         )
 
     def _target(self) -> Transport | MCPServer[Any]:
-        return self._server or streamable_http_client(self.url, http_client=self._http)
+        if isinstance(self._server, str):
+            return streamable_http_client(self._server, http_client=self._http)
+        return self._server
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Client]:

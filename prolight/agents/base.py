@@ -19,7 +19,7 @@ from prolight.journal import Journal
 from prolight.outcomes import Outcome
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway, ToolResult
 from prolight.retry import RetryPolicy, backoff
-from prolight.schemas import RunContext, Stage, Usage, refusal, usd
+from prolight.schemas import Plan, RunContext, Stage, Usage, refusal, usd
 from prolight.writer import Changed, Writer
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -43,10 +43,13 @@ class Agent(Protocol):
         ...
 
 
-async def discover(gateway: ToolGateway, work: Work) -> Mapping[str, Tool]:
-    """The tools there are. Raises `BackOff` while their server is down: the stage waits for it, holding no slot."""
+async def discover(gateway: ToolGateway, work: Work, plan: Plan | None = None) -> Mapping[str, Tool]:
+    """The tools there are. Raises `BackOff` while a server that `plan` needs is down, or all are.
+
+    The stage waits for it, holding no slot. What is down and not needed is left out.
+    """
     try:
-        return await gateway.tools()
+        return await gateway.tools({step.tool for step in plan.steps} if plan else ())
     except CallError as error:
         if not error.retryable:
             raise

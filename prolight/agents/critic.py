@@ -26,7 +26,7 @@ class Critic:
     async def work(self, work: Work) -> Outcome:
         run = work.run
         plan, plan_hash = run.plan or Plan(steps=()), run.lock.plan_hash if run.lock else ""
-        tools = await discover(self.gateway, work)
+        tools = await discover(self.gateway, work, plan)
         ruling = rule(Case(plan, tools, self.policy, run.budget_usd))
         request = ChatRequest("critic", self._facts(run, plan, tools), json_schema(Critique))
         opinion, model = await ask(self.model, request, work, answer_as=Critique, timeout=self.deadlines.stage)

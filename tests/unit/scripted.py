@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -86,7 +86,7 @@ class ScriptedTools:
     most_at_once: int = 0
     discovery: list[Exception] = field(default_factory=list)
 
-    async def tools(self) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
         if self.discovery:
             raise self.discovery.pop(0)
         return self.offered

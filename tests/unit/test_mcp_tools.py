@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp_types import CallToolResult
 
-from prolight.adapters.mcp_tools import McpTools, _result
+from prolight.adapters.mcp_tools import McpTools, _result, pooled_http
 from prolight.adapters.registry import Registered, Registry
+from prolight.embedded.valkey import free_port
 from prolight.errors import CallError, CallRejected, NotSent, OutcomeUnknown, RateLimited, ToolFailed
 from prolight.ports import Tool, ToolResult
 from prolight.schemas import Artifact
-from tests.unit.tool_server import HTTP, PICTURE
+from tests.unit.tool_server import HTTP, PICTURE, served
 
 LONG = timedelta(seconds=20)
 REGISTRY: Registry = {
-    "odd.good": Registered("billed", Decimal("0.04"), timedelta(seconds=9), frozenset({"picture"}), "ours"),
-    "odd.raises": Registered("pure"),
+    "good": Registered(
+        effect="billed",
+        price_usd=Decimal("0.04"),
+        timeout_seconds=9,
+        picture_params=frozenset({"picture"}),
+        description="ours",
+    ),
+    "raises": Registered(effect="pure"),
+    "hangs": Registered(effect="keyed", key_window_seconds=3600),
+    "no_picture": Registered(effect="probeable", probe="measures"),
 }
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    command = [sys.executable, str(Path(__file__).with_name("tool_server.py"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +44,14 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def odd(url: str) -> AsyncIterator[McpTools]:
-    tools = McpTools(url, namespace="odd", registry=REGISTRY)
-    yield tools
-    await tools.close()
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with pooled_http() as http:
+        yield http
+
+
+@pytest.fixture
+def odd(url: str, http: httpx2.AsyncClient) -> McpTools:
+    return McpTools(url, namespace="odd", registry=REGISTRY, http=http)
 
 
 async def ask(tools: McpTools, name: str, deadline: timedelta = LONG, **arguments: Any) -> ToolResult:
@@ -76,14 +76,17 @@ async def test_tools_are_what_our_registry_says_of_them_and_else_blind(odd: McpT
     assert (good.effect, good.price_usd, good.timeout) == ("billed", Decimal("0.04"), timedelta(seconds=9))
     assert (good.description, good.picture_params) == ("ours", frozenset({"picture"}))
     assert (other.effect, other.description) == ("blind", "Makes no picture.")
+    assert (tools["odd.hangs"].key_window, good.key_window) == (timedelta(hours=1), None)
+    assert (tools["odd.no_picture"].probe, good.probe) == ("odd.measures", "")
 
 
-async def test_pins_are_the_same_for_everybody_and_differ_by_tool(odd: McpTools, url: str) -> None:
-    again = McpTools(url, namespace="odd", registry={})
+async def test_pins_are_the_same_for_everybody_and_differ_by_tool(
+    odd: McpTools, url: str, http: httpx2.AsyncClient
+) -> None:
+    again = McpTools(url, namespace="odd", registry={}, http=http)
     pins = {name: tool.pin for name, tool in (await odd.tools()).items()}
     assert {name: tool.pin for name, tool in (await again.tools()).items()} == pins
     assert len(set(pins.values())) == len(pins)
-    await again.close()
 
 
 MEANING: dict[str, type[CallError]] = {
@@ -133,11 +136,10 @@ async def test_a_typed_error_keeps_its_code_and_message(odd: McpTools) -> None:
     assert len(error.value.tool_code) <= 64
 
 
-async def test_an_effect_that_raised_may_have_happened(url: str) -> None:
-    tools = McpTools(url, namespace="odd", registry={})
+async def test_an_effect_that_raised_may_have_happened(url: str, http: httpx2.AsyncClient) -> None:
+    tools = McpTools(url, namespace="odd", registry={}, http=http)
     with pytest.raises(OutcomeUnknown):
         await ask(tools, "raises")
-    await tools.close()
 
 
 def test_a_number_that_json_cannot_hold_does_not_get_in() -> None:
@@ -173,9 +175,11 @@ async def test_a_broken_call_does_not_disturb_those_beside_it(odd: McpTools) -> 
     ]
 
 
-async def test_a_server_killed_in_the_middle_of_a_call_leaves_its_outcome_unknown_and_is_then_away() -> None:
+async def test_a_server_killed_in_the_middle_of_a_call_leaves_its_outcome_unknown_and_is_then_away(
+    http: httpx2.AsyncClient,
+) -> None:
     with served() as url:
-        tools = McpTools(url, namespace="odd", registry=REGISTRY)
+        tools = McpTools(url, namespace="odd", registry=REGISTRY, http=http)
         assert (await ask(tools, "good")).artifact
         with pytest.raises(OutcomeUnknown):
             await ask(tools, "dies")
@@ -183,23 +187,21 @@ async def test_a_server_killed_in_the_middle_of_a_call_leaves_its_outcome_unknow
             for _ in range(100):  # while the process ends, its socket may still take a connection
                 with suppress(OutcomeUnknown):
                     await ask(tools, "good")
-        await tools.close()
 
 
-async def test_a_refused_connection_sent_nothing() -> None:
+async def test_a_refused_connection_sent_nothing(http: httpx2.AsyncClient) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        tools = McpTools(f"http://127.0.0.1:{unused.getsockname()[1]}/mcp", namespace="odd", registry={})
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/mcp"
+        tools = McpTools(url, namespace="odd", registry={}, http=http)
         with pytest.raises(NotSent, match="refuses the connection"):
             await tools.tools()
-        await tools.close()
 
 
-async def test_a_server_that_comes_up_later_is_discovered_then() -> None:
-    tools = McpTools("http://127.0.0.1:9/mcp", namespace="odd", registry={})
+async def test_a_server_that_comes_up_later_is_discovered_then(http: httpx2.AsyncClient) -> None:
+    port = free_port()
+    tools = McpTools(f"http://127.0.0.1:{port}/mcp", namespace="odd", registry={}, http=http)
     with pytest.raises(NotSent):
         await tools.tools()
-    with served() as url:
-        tools.url = url
+    with served(port):
         assert "odd.good" in await tools.tools()
-    await tools.close()

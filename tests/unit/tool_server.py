@@ -7,6 +7,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -69,9 +74,21 @@ async def huge(picture: str) -> Made:
     return Made(warnings=["x" * 100_000])
 
 
+hanging = 0
+
+
 async def hangs(picture: str) -> Made:
-    await asyncio.Event().wait()
+    global hanging  # noqa: PLW0603 - the server is a process
+    hanging += 1
+    try:
+        await asyncio.Event().wait()
+    finally:
+        hanging -= 1
     raise AssertionError("unreachable")
+
+
+async def how_many_hang(picture: str) -> Made:
+    return Made(score=hanging)
 
 
 async def dies(picture: str) -> Made:
@@ -81,7 +98,7 @@ async def dies(picture: str) -> Made:
 
 def build() -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("odd", log_level="ERROR")
-    for tool in (good, measures, typed_error, untyped_error, raises, no_picture, huge, hangs, dies):
+    for tool in (good, measures, typed_error, untyped_error, raises, no_picture, huge, hangs, how_many_hang, dies):
         server.tool()(tool)
     for name in HTTP:
         server.tool(name=name)(good)
@@ -117,9 +134,21 @@ class Odd:
         await self._app(scope, again, send)
 
 
+@contextmanager
+def served(port: int = 0) -> Iterator[str]:
+    """The server in a process of its own: its URL."""
+    command = [sys.executable, str(Path(__file__)), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
 def main() -> None:
     app = Odd(build().streamable_http_app(json_response=True, stateless_http=True))
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)).run(sockets=[listener])
 
