@@ -65,4 +65,13 @@ def serve(app: ASGIApp, port: int, says: Callable[[int], str]) -> None:
     options: dict[str, Any] = {"log_level": "error", "timeout_graceful_shutdown": 1, "proxy_headers": False}
     server = _Announcing(uvicorn.Config(app, http=_Wired, loop="asyncio", **options))
     server.says = says
-    server.run(sockets=[socket.create_server((LOOPBACK, port), backlog=512)])
+    server.run(sockets=[listen(port)])
+
+
+def listen(port: int) -> socket.socket:
+    """A listener that names TCP: of `socket.create_server`'s, asyncio does not switch Nagle's algorithm off (40 ms)."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((LOOPBACK, port))
+    listener.listen(512)
+    return listener
