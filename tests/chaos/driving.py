@@ -52,7 +52,7 @@ class Program:
         assert self.process.stdout
         self.said = self.process.stdout.readline().strip()
         assert self.said, f"{self._command} does not start:\n{self._log.read_text()[-2000:]}"
-        self._port = int(self.said.split()[0].split(":")[2].split("/")[0])
+        self._port = httpx.URL(self.said.split()[0]).port or 0
 
     def kill(self) -> None:
         """SIGKILL. Does nothing when it has ended."""
@@ -78,7 +78,7 @@ class Program:
 
 
 class Control:
-    """The control face of the World or the LLM, at `url`; what it does is said in `script.py`."""
+    """The control face of the World or the LLM, at `url`, as `script.py` describes it; or of a proxy."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.AsyncClient(base_url=url, timeout=2 * WITHIN_SECONDS, trust_env=False)
@@ -119,3 +119,11 @@ class Control:
 
     async def counts(self) -> dict[str, int]:
         return dict(await self.ask("GET", "/counts"))
+
+    async def faults(self, **told: Any) -> None:
+        """What a proxy is to do from now on; nothing heals it."""
+        await self.ask("POST", "/faults", json=told)
+
+    async def end(self, how: str) -> int:
+        """A proxy ends all its present connections: "cut", "reset" or "silence"."""
+        return int((await self.ask("POST", "/end", json={"how": how}))["ended"])
