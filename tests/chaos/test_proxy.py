@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -369,4 +369,5 @@ def test_a_program_dies_with_the_process_that_started_it(tmp_path: Path) -> None
     assert parent.returncode == -signal.SIGKILL
     with pytest.raises(ConnectionRefusedError):
         while True:  # until the kernel has taken it away
-            socket.create_connection(("127.0.0.1", int(parent.stdout)), timeout=30).close()
+            with suppress(ConnectionResetError):
+                socket.create_connection(("127.0.0.1", int(parent.stdout)), timeout=30).close()

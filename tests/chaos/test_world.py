@@ -7,6 +7,7 @@ import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.mcp_tools import McpTools
 from prolight.determinism import fingerprint
 from prolight.errors import CallError, NotSent, OutcomeUnknown, RateLimited, ToolFailed
+from prolight.guardrails import Case, Policy, rule
 from prolight.ports import ToolResult
 from tests.chaos.driving import Control, Program
-from tests.chaos.ledger import Ledger, read
+from tests.chaos.ledger import read
+from tests.chaos.llm import plan_of
 from tests.chaos.paid import PRICES
 from tests.chaos.world import ACTS, CRASHED, REGISTRY
 
@@ -268,9 +271,9 @@ async def test_a_rule_takes_the_calls_that_it_names_after_some_and_no_more_often
 
 
 async def test_an_unknown_act_or_field_is_refused(world: Here) -> None:
-    for rule in ({"act": "hang_befor_apply"}, {"act": "hang_before_apply", "toll": "blind"}):
+    for told in ({"act": "hang_befor_apply"}, {"act": "hang_before_apply", "toll": "blind"}):
         with pytest.raises(AssertionError, match=r"act|toll"):
-            await world.control.ask("POST", "/script", json=rule)
+            await world.control.ask("POST", "/script", json=told)
 
 
 async def test_a_changed_tool_has_another_pin_and_a_gone_one_is_not_listed(world: Here) -> None:
@@ -353,13 +356,11 @@ async def test_a_receipt_whose_effect_was_cut_off_is_finished_at_the_next_start(
     await world.close()
 
 
-def test_a_torn_last_line_is_no_receipt_and_numbers_go_on(tmp_path: Path) -> None:
-    Ledger(tmp_path / "l").append(what="one")
-    with (tmp_path / "l").open("ab") as file:
-        file.write(b'{"n":2,"wh')
-    assert [line["what"] for line in read(tmp_path / "l")] == ["one"]
-    Ledger(tmp_path / "l").append(what="two")
-    assert [(line["n"], line["what"]) for line in read(tmp_path / "l")] == [(1, "one"), (2, "two")]
+async def test_the_guardrails_find_nothing_in_a_plan_of_the_scripted_model_for_these_tools(world: Here) -> None:
+    tools = await world.tools.tools()
+    plan = plan_of("pure|keyed,probeable|billed,blind #run-7", list(tools))
+    ruling = rule(Case(plan, tools, Policy(), Decimal(1)))
+    assert (ruling.findings, ruling.denied) == ((), ())
 
 
 async def test_a_reset_is_a_reset_and_no_orderly_end(world: Here, key: str) -> None:
