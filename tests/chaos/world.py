@@ -107,7 +107,6 @@ class World:
         self.works, self.script, self.holds = works, script, holds
         self._pictures = pictures
         self._definitions = {tool.name: tool for tool in _definitions()}
-        self._calls: set[asyncio.Task[Answer]] = set()
 
     async def list_tools(self, ctx: Any, params: Any) -> ListToolsResult:
         return ListToolsResult(tools=list(self._definitions.values()))
@@ -116,10 +115,7 @@ class World:
         arguments = params.arguments or {}
         if params.name not in {*PRICES, "probe"}:
             raise MCPError(-32602, f"no tool {params.name}")
-        working = asyncio.create_task(self._work(params.name, arguments, str(dict(ctx.meta or {}).get(KEY_META, ""))))
-        self._calls.add(working)
-        working.add_done_callback(self._calls.discard)
-        answer = await asyncio.shield(working)
+        answer = await self._work(params.name, arguments, str(dict(ctx.meta or {}).get(KEY_META, "")))
         if isinstance(answer, MCPError):
             raise answer
         if isinstance(answer, Broken):
