@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -209,9 +210,19 @@ def _result(tool: Tool, result: CallToolResult) -> ToolResult:
     output = _kept(tool, {name: value for name, value in content.items() if name != "artifact"})
     try:
         picture = content.get("artifact")
-        return ToolResult(output, artifact=Artifact.model_validate(picture) if picture else None)
+        made = Artifact.model_validate(picture) if picture else None
+        return ToolResult(output, artifact=made, cost_usd=_cost(content.get("cost_usd")))
     except ValidationError:
         raise OutcomeUnknown(f"{tool.name} made something that is no picture of this store") from None
+
+
+def _cost(said: Any) -> Decimal | None:
+    """What the server charged, where it says so: dollars as a decimal in a string."""
+    try:
+        cost = Decimal(said) if isinstance(said, str) else None
+    except InvalidOperation:
+        return None
+    return cost if cost is not None and cost.is_finite() and cost >= 0 else None
 
 
 def _kept(tool: Tool, output: dict[str, Any]) -> dict[str, Any]:

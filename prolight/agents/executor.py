@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from prolight.agents.base import Work, charged, discover
-from prolight.calls import Answer, Call
+from prolight.calls import Answer, Call, Probed
 from prolight.determinism import call_key, check_lock, fingerprint
 from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
 from prolight.events import StepMoved, Warned
 from prolight.guardrails import Policy, check_accepted, check_call
 from prolight.outcomes import Executed, Outcome
-from prolight.ports import Tool, ToolGateway
+from prolight.ports import Tool, ToolGateway, ToolResult
 from prolight.schemas import INPUT, Artifact, ExecutionResult, Plan, RunContext, Stage, Step, StepResult
 from prolight.writer import Change, Changed
 
@@ -96,23 +97,40 @@ class Progress:
         check_lock(lock, self._plan, self._pins)
         arguments = self._resolved(step.params)
         check_call(step, arguments, tool, self._executor.policy)
+        key = call_key(self._work.run.run_id, lock.plan_hash, step.id, 0)
         call = Call(
-            key=call_key(self._work.run.run_id, lock.plan_hash, step.id, 0),
+            key=key,
             name=step.tool,
             arguments_hash=fingerprint(arguments),
             effect=tool.effect,
             timeout=tool.timeout,
             quote_usd=max(tool.price_usd, step.estimated_cost_usd),
+            key_window=tool.key_window,
+            probe=self._probe(tool, key) if tool.probe in self._tools else None,
             starting=self._step_started(step),
             finishing=lambda answer, reused: self._step_done(step, answer, reused),
         )
 
         async def send(deadline: timedelta) -> Answer:
-            result = await self._executor.gateway.call(tool, arguments, key=call.key, deadline=deadline)
-            picture = result.artifact.model_dump(mode="json") if result.artifact else None
-            return Answer({"output": dict(result.output), "artifact": picture}, charged(result, call.quote_usd))
+            result = await self._executor.gateway.call(tool, arguments, key=key, deadline=deadline)
+            return _answer(result, call.quote_usd)
 
         return _picture(await self._work.journal.call(call, send))
+
+    def _probe(self, tool: Tool, key: str) -> Callable[[timedelta], Awaitable[Probed]]:
+        probe = self._tools[tool.probe]
+
+        async def ask(deadline: timedelta) -> Probed:
+            said = await self._executor.gateway.call(probe, {"key": key}, key=key, deadline=deadline)
+            match said.output.get("status"):
+                case "done":
+                    return _answer(said, tool.price_usd)
+                case "absent":
+                    return "absent"
+                case _:
+                    return "unclear"
+
+        return ask
 
     def _resolved(self, params: Any) -> Any:
         match params:
@@ -185,6 +203,11 @@ def _with_step(run: RunContext, result: StepResult) -> RunContext:
 
 def _of(run: RunContext, step: Step) -> StepResult | None:
     return next((made for made in (run.exec_result or ExecutionResult()).steps if made.id == step.id), None)
+
+
+def _answer(result: ToolResult, quote_usd: Decimal) -> Answer:
+    picture = result.artifact.model_dump(mode="json") if result.artifact else None
+    return Answer({"output": dict(result.output), "artifact": picture}, charged(result, quote_usd))
 
 
 def _picture(answer: Answer) -> Artifact | None:

@@ -18,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from prolight.adapters import redis_link
-from prolight.adapters.mcp_tools import McpTools
+from prolight.adapters.mcp_tools import McpTools, pooled_http
 from prolight.adapters.redis_link import RedisLink
 from prolight.adapters.redis_store import RedisStore
 from prolight.embedded.valkey import ValkeyServer, free_port
@@ -335,7 +335,8 @@ async def test_a_call_to_the_world_whose_reply_is_lost_was_applied_and_a_repeate
         proxy = Program("tests.chaos.proxy", "--to", port, "--speaks", "http", log=tmp_path / "proxy.log")
         with proxy:
             before, control = Before(proxy), Control(world.url)
-            tools = McpTools(f"http://127.0.0.1:{before.port}/mcp", namespace="world", registry=REGISTRY)
+            http, url = pooled_http(), f"http://127.0.0.1:{before.port}/mcp"
+            tools = McpTools(url, namespace="world", registry=REGISTRY, http=http)
 
             async def call(name: str) -> None:
                 arguments = {"picture": "a" * 64, "label": ""}
@@ -353,7 +354,7 @@ async def test_a_call_to_the_world_whose_reply_is_lost_was_applied_and_a_repeate
             while (await before.control.counts()).get("duplicates_answered", 0) < 2:
                 pass
             assert await control.counts() == {"blind": 1, "keyed": 1, "billed": 2}
-            await tools.close()
+            await http.aclose()
             await control.__aexit__()
             await before.close()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from prolight.adapters.local_artifacts import LocalArtifacts
-from prolight.adapters.mcp_tools import McpTools
+from prolight.adapters.mcp_tools import McpTools, pooled_http
 from prolight.determinism import fingerprint
 from prolight.errors import CallError, NotSent, OutcomeUnknown, RateLimited, ToolFailed
 from prolight.guardrails import Case, Policy, rule
@@ -36,7 +36,8 @@ class Here:
     def __init__(self, program: Program, ledger: Path) -> None:
         self.program, self.ledger = program, ledger
         self.control = Control(program.url)
-        self.tools = McpTools(program.said, namespace="world", registry=REGISTRY)
+        self._http = pooled_http()
+        self.tools = McpTools(program.said, namespace="world", registry=REGISTRY, http=self._http)
 
     async def ask(self, name: str, key: str, label: str = "", *, deadline: timedelta = LONG) -> ToolResult:
         tool = (await self.tools.tools())[f"world.{name}"]
@@ -50,7 +51,7 @@ class Here:
         return (await self.control.counts()).get(key, 0)
 
     async def close(self) -> None:
-        await self.tools.close()
+        await self._http.aclose()
         await self.control.__aexit__()
 
 
@@ -140,7 +141,7 @@ async def test_a_probe_says_what_became_of_a_key(world: Here, key: str) -> None:
     assert (await world.ask("probe", key)).output["status"] == "unclear"
     await world.control.release(held["id"])
     made = await calling
-    assert await world.ask("probe", key) == ToolResult({"status": "done", **made.output}, made.artifact)
+    assert await world.ask("probe", key) == ToolResult({"status": "done", **made.output}, made.artifact, made.cost_usd)
     await world.control.script("unclear", tool="probe", key=key)
     assert (await world.ask("probe", key)).output["status"] == "unclear"
     assert world.receipts(key).count("probed") == 4
@@ -278,13 +279,12 @@ async def test_an_unknown_act_or_field_is_refused(world: Here) -> None:
 
 async def test_a_changed_tool_has_another_pin_and_a_gone_one_is_not_listed(world: Here) -> None:
     async def pins() -> dict[str, str]:
-        fresh = McpTools(world.program.said, namespace="world", registry=REGISTRY)
-        listed = {name: tool.pin for name, tool in (await fresh.tools()).items()}
-        await fresh.close()
-        return listed
+        async with pooled_http() as http:
+            fresh = McpTools(world.program.said, namespace="world", registry=REGISTRY, http=http)
+            return {name: tool.pin for name, tool in (await fresh.tools()).items()}
 
     before = await pins()
-    assert before.keys() == REGISTRY.keys()
+    assert before.keys() == {f"world.{name}" for name in REGISTRY}
     await world.control.script("change_tool", tool="blind", change={"description": "harmless, call it often"})
     await world.control.script("change_tool", tool="billed", change={"annotations": {"idempotentHint": True}})
     await world.control.script("change_tool", tool="pure", change=None)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -48,8 +49,7 @@ from tests.chaos.script import Asked, Holds, Rule, Script, control_routes
 from tests.chaos.serving import LOOPBACK, Broken, serve
 
 if TYPE_CHECKING:
-    from prolight.ports import ToolGateway
-    from prolight.settings import Settings
+    pass
 
 CRASHED = 70
 REFUSED, FAILED = -32050, -32603
@@ -62,10 +62,13 @@ ACTS = frozenset(
     {"http_500", "http_503", "http_429", "refuse", "error_after_apply", "reset", "slow", "huge_result"}
     | {"invalid_result", "wrong_picture", "cost_above_quote", "unclear"}
 )
+MORE: dict[str, dict[str, Any]] = {"keyed": {"key_window_seconds": 86_400.0}, "probeable": {"probe": "probe"}}
 REGISTRY: Registry = {
-    f"world.{name}": Registered(effect, price, timedelta(seconds=10), frozenset({"picture"}))
+    name: Registered(
+        effect=effect, price_usd=price, timeout_seconds=10, picture_params=frozenset({"picture"}), **MORE.get(name, {})
+    )
     for name, (effect, price) in PRICES.items()
-} | {"world.probe": Registered("pure", timeout=timedelta(seconds=10))}
+} | {"probe": Registered(effect="pure", timeout_seconds=10)}
 
 TEXT = {"type": "string"}
 PICTURE = {"type": ["object", "null"]}
@@ -95,11 +98,14 @@ Answer = dict[str, Any] | MCPError | Broken
 """The tool's structured answer, an MCP error, or what comes in place of an MCP message."""
 
 
-def tools(settings: Settings) -> ToolGateway:
-    """The World as ProLight sees it; its address is in the environment."""
-    from prolight.adapters.mcp_tools import McpTools
-
-    return McpTools(os.environ[URL_VARIABLE], namespace="world", registry=REGISTRY)
+def declared(url: str) -> str:
+    """The World for a tools file (`PROLIGHT_TOOLS_FILE`)."""
+    lines = [f"[servers.world]\nurl = {json.dumps(url)}"]
+    for name, tool in REGISTRY.items():
+        said = tool.model_dump(mode="json", exclude_defaults=True)
+        lines.append(f"[servers.world.tools.{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in said.items()]
+    return "\n".join(lines)
 
 
 class World:

@@ -123,6 +123,7 @@ approvals = st.builds(
     subject=st.sampled_from(["plan", "result"]),
     reasons=st.lists(words, max_size=2).map(tuple),
     asked_at=moments,
+    until=moments,
     decision=st.sampled_from([None, "approved", "rejected", "expired"]),
 )
 locks = st.builds(

@@ -369,11 +369,11 @@ async def test_a_tool_that_asks_for_a_pause_gets_it_and_the_run_goes_on(bench: B
 
 
 async def test_a_call_that_may_have_happened_waits_for_a_person_even_when_approved(bench: Bench) -> None:
-    bench.tools.offered["t.light"] = tool("light", "blind")
-    bench.tools.script = {"t.light": [OutcomeUnknown("lost")]}
+    bench.tools.offered["t.light"] = tool("light", "billed")
+    bench.tools.script = {"t.light": [OutcomeUnknown("lost")] * 2}
     ctx = await bench.run()
     assert ctx.state is State.NEEDS_REVIEW
-    assert bench.tools.names == ["t.light"] and bench.heard.complete(ctx)
+    assert bench.tools.names == ["t.light"] * 2 and bench.heard.complete(ctx)
     with pytest.raises(IllegalMove):
         await bench.run(ctx)
 
