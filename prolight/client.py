@@ -12,6 +12,7 @@ import secrets
 import socket
 import time
 import uuid
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, suppress
 from datetime import timedelta
@@ -247,7 +248,8 @@ class Client:
     def _client(self) -> AsyncClient:
         pid = os.getpid()
         if pid not in self._clients:
-            self._clients[pid] = AsyncClient(settings=self.settings)
+            made = self._clients[pid] = AsyncClient(settings=self.settings)
+            weakref.finalize(self, _let_go, made, pid).atexit = False  # at the end, the portal sees to it
         return self._clients[pid]
 
     def close(self) -> None:
@@ -270,6 +272,13 @@ class Client:
     download = _sync(AsyncClient.download)
     durability = _sync(AsyncClient.durability)
     list = _sync(AsyncClient.list)
+
+
+def _let_go(client: AsyncClient, pid: int) -> None:
+    """Nobody has the sync client any more, and nobody closed it."""
+    if os.getpid() == pid:
+        with suppress(RuntimeError):
+            portal.start(client.close())
 
 
 def _settings(url: str) -> Settings:

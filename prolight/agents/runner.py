@@ -32,7 +32,7 @@ from prolight.sweeper import settle_overdue
 
 log = logging.getLogger(__name__)
 
-EventHook = Callable[[str, dict[str, Any]], Awaitable[None] | None]
+EventHook = Callable[[str, dict[str, Any]], Any]
 """Gets `(run_id, event)`, each event once and in order. May be a coroutine function."""
 
 NEUTRAL_BRIEF = "soft neutral key from the front"
@@ -265,5 +265,5 @@ def _tell_here(hook: EventHook, run_id: str, event: dict[str, Any]) -> None:
         log_failure(run_id, event)
 
 
-async def _awaited(answer: Awaitable[None]) -> None:
+async def _awaited(answer: Awaitable[Any]) -> None:
     await answer

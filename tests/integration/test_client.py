@@ -245,6 +245,25 @@ async def test_an_async_client_needs_no_with_block(fleet: Fleet) -> None:
         await client.close()
 
 
+FORGOTTEN = """
+import gc, sys
+from prolight import Client
+print(Client(sys.argv[1]).list())
+gc.collect()
+print(Client(sys.argv[1]).list())
+"""
+
+
+async def test_a_client_that_nobody_closed_goes_without_a_complaint(fleet: Fleet) -> None:
+    def run() -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-c", FORGOTTEN, fleet.settings.redis_url]
+        home = {**os.environ, "PROLIGHT_HOME": str(fleet.home)}
+        return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=home)
+
+    done = await aside(run)
+    assert (done.stdout, done.stderr) == ("[]\n[]\n", "")
+
+
 FORKED = """
 import os, sys
 from prolight import Client
