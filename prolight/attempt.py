@@ -14,14 +14,22 @@ from prolight import answers
 from prolight.agents.base import Agent, Work
 from prolight.calls import BackOff, NeedsReview, RunCancelled
 from prolight.decisions import Deadlines
-from prolight.errors import ClaimLost, IllegalMove, ProLightError, RunNotFound, StoreUnavailable, VersionConflict
+from prolight.errors import (
+    ClaimLost,
+    IllegalMove,
+    ProLightError,
+    RunNotFound,
+    StoreUnavailable,
+    ToolChanged,
+    VersionConflict,
+)
 from prolight.journal import DEFAULT_LEDGER, Journal
 from prolight.ledger import LedgerPolicy
 from prolight.lifecycle import STAGES
 from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
 from prolight.ports import Claim, RunStore, Write
 from prolight.retry import RetryPolicy
-from prolight.schemas import RunContext, Stage
+from prolight.schemas import Review, RunContext, Stage
 from prolight.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -98,6 +106,10 @@ class Attempt:
             return self._failed(cancelled, stage)  # it came from inside: tried again, it would come again
         except NeedsReview as doubt:
             return Unclear(doubt.review)
+        except ToolChanged as changed:
+            return Unclear(
+                Review(call=changed.tool, step=changed.step, why="tool_changed", message=str(changed), pin=changed.pin)
+            )
         except BackOff as pause:
             return BackingOff(pause.wait, run_error(pause.error, stage, attempt=self._number))
         except Exception as error:  # noqa: BLE001 - a defect must fail its run, not lose it

@@ -27,6 +27,7 @@ from prolight.bootstrap import connect_artifacts, connect_store
 from prolight.determinism import fingerprint, sha256
 from prolight.errors import NothingFinished
 from prolight.events import Blocked, Event, Status, Warned, parse
+from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.pictures import ingest
 from prolight.ports import Snapshot
@@ -109,6 +110,13 @@ class AsyncClient:
             await self.artifact_store.put(taken.content, media_type=taken.media_type)
         return await self.enqueue(request)
 
+    async def _keep(self, picture: bytes | Path | str) -> Artifact:
+        if isinstance(picture, str):
+            return await assets.find(self.artifact_store, picture)
+        limits = self.settings.picture_limits
+        content = assets.read(picture, limits) if isinstance(picture, Path) else picture
+        return await assets.take_in(self.artifact_store, content, limits)
+
     async def enqueue(self, request: RunRequest) -> str:
         """Accept a run on a picture that the artifact store already holds."""
         store = await self._opened()
@@ -174,6 +182,36 @@ class AsyncClient:
         """REJECTED, for good. Raises `IllegalMove` when the run waits for no approval."""
         store, by = await self._opened(), by or principal()
         return await commands.reject(store, run_id, by=by, comment=reason, deadlines=self.settings.deadlines)
+
+    async def review(
+        self,
+        run_id: str,
+        said: Said,
+        *,
+        reason: str = "",
+        by: str | None = None,
+        picture: bytes | Path | str | None = None,
+        output: dict[str, Any] | None = None,
+    ) -> Snapshot:
+        """Decide about the call that a run in NEEDS_REVIEW waits with.
+
+        `adopt`: it happened, and made this `picture` (as in `submit`) and `output`. `resend` it, once nothing of it
+        can be under way any more. `allow` what has changed. `abandon` the run. Raises `IllegalMove`, `InvalidInput`.
+        """
+        store = await self._opened()
+        result = None
+        if said == "adopt":
+            made = await self._keep(picture) if picture is not None else None
+            result = {"output": output or {}, "artifact": made and made.model_dump(mode="json")}
+        return await commands.review(
+            store,
+            run_id,
+            said,
+            by=by or principal(),
+            comment=reason,
+            deadlines=self.settings.deadlines,
+            result=result,
+        )
 
     async def why(self, run_id: str) -> Why:
         """Why the run does not move, in one sentence, and when somebody looks at it next."""
@@ -267,6 +305,7 @@ class Client:
     cancel = _sync(AsyncClient.cancel)
     approve = _sync(AsyncClient.approve)
     reject = _sync(AsyncClient.reject)
+    review = _sync(AsyncClient.review)
     why = _sync(AsyncClient.why)
     artifacts = _sync(AsyncClient.artifacts)
     download = _sync(AsyncClient.download)

@@ -1,4 +1,4 @@
-"""What people and callers ask of a run that exists: cancel, approve, reject, fail.
+"""What people and callers ask of a run that exists: cancel, approve, reject, review, fail.
 
 Each reads the run, lets the lifecycle decide, and commits; where somebody else was faster, it reads and decides again.
 """
@@ -6,16 +6,18 @@ Each reads the run, lets the lifecycle decide, and commits; where somebody else 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from prolight import answers, lifecycle
 from prolight.decisions import Deadlines, Decision
 from prolight.determinism import plan_hash as hash_of
 from prolight.errors import IllegalMove, InvalidInput, VersionConflict
 from prolight.journal import closing
+from prolight.ledger import Entry, Said, answered
 from prolight.lifecycle import TERMINAL
 from prolight.ports import RunStore, Snapshot, Write
-from prolight.schemas import Lock, Plan, RunContext, RunError, Stage, State
+from prolight.schemas import Doubt, Lock, Plan, Review, ReviewDecision, RunContext, RunError, Stage, State, Usage
 
 MAX_PRINCIPAL_CHARS = 200
 MAX_COMMENT_CHARS = 600
@@ -24,13 +26,13 @@ MAX_COMMENT_CHARS = 600
 async def cancel(store: RunStore, run_id: str, *, reason: str, deadlines: Deadlines) -> Snapshot:
     """CANCELLED, or CANCELLING while a worker still holds it. Raises `IllegalMove` for a finished run."""
 
-    def decide(base: Snapshot) -> Decision | None:
+    def decide(base: Snapshot) -> Decided:
         if base.run.state is State.CANCELLING:
             return None
         if base.run.state in TERMINAL:
             raise IllegalMove(f"run {run_id} is {base.run.state}; a finished run cannot be cancelled")
         held = bool(base.claim_id)
-        return lifecycle.cancelled(base.run, held=held, reason=reason, now=store.now(), deadlines=deadlines)
+        return lifecycle.cancelled(base.run, held=held, reason=reason, now=store.now(), deadlines=deadlines), {}
 
     return await _carry_out(store, run_id, decide)
 
@@ -42,13 +44,13 @@ async def revoke(store: RunStore, run_id: str, stage: Stage, round: int, *, dead
     """
     cancels = False
 
-    def decide(base: Snapshot) -> Decision | None:
+    def decide(base: Snapshot) -> Decided:
         nonlocal cancels
         turn, held = base.run.turn, bool(base.claim_id)
         cancels = turn is not None and (turn.stage, turn.round) == (stage, round)
         if not cancels:
             return None
-        return lifecycle.cancelled(base.run, held=held, reason="revoked", now=store.now(), deadlines=deadlines)
+        return lifecycle.cancelled(base.run, held=held, reason="revoked", now=store.now(), deadlines=deadlines), {}
 
     await _carry_out(store, run_id, decide)
     return cancels
@@ -63,12 +65,12 @@ async def approve(
     """
     by = _principal(by)
 
-    def decide(base: Snapshot) -> Decision:
+    def decide(base: Snapshot) -> Decided:
         run, now = base.run, store.now()
         if edited is None:
-            return answers.approved(run, plan_hash, by=by, now=now, deadlines=deadlines)
+            return answers.approved(run, plan_hash, by=by, now=now, deadlines=deadlines), {}
         lock = _lock_for(edited, run)
-        return answers.edited(run, plan_hash, edited, lock, by=by, now=now, deadlines=deadlines)
+        return answers.edited(run, plan_hash, edited, lock, by=by, now=now, deadlines=deadlines), {}
 
     return await _carry_out(store, run_id, decide)
 
@@ -76,33 +78,102 @@ async def approve(
 async def reject(store: RunStore, run_id: str, *, by: str, comment: str, deadlines: Deadlines) -> Snapshot:
     """REJECTED. Raises `IllegalMove` when the run waits for no approval."""
     by = _principal(by)
-    if len(comment) > MAX_COMMENT_CHARS:
-        raise InvalidInput(f"has {len(comment)} characters, at most {MAX_COMMENT_CHARS}", field="reason")
+    _check_comment(comment)
     return await _carry_out(
         store,
         run_id,
-        lambda base: answers.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines),
+        lambda base: (answers.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines), {}),
     )
+
+
+DECISIONS: dict[Said, ReviewDecision] = {
+    "adopt": "adopted",
+    "resend": "resent",
+    "allow": "allowed",
+    "abandon": "abandoned",
+}
+
+
+async def review(
+    store: RunStore,
+    run_id: str,
+    said: Said,
+    *,
+    by: str,
+    comment: str,
+    deadlines: Deadlines,
+    result: dict[str, Any] | None = None,
+) -> Snapshot:
+    """A person's word about the call that a run waits with.
+
+    `adopt` it with its `result` (`{"artifact": …, "output": …}`); `resend` it, once nothing of it can be under way
+    any more; `allow` what has changed; or `abandon` the run. Raises `IllegalMove` when the run waits for no review,
+    `InvalidInput` for a word that does not fit.
+    """
+    by = _principal(by)
+    _check_comment(comment)
+    entries = await store.journal(run_id)
+
+    def decide(base: Snapshot) -> Decided:
+        run, now = base.run, store.now()
+        asked = answers.open_review(run, now)
+        _check_fits(asked, said, result)
+        answer = asked.evolve(decision=DECISIONS[said], decided_by=by, decided_at=now, comment=comment)
+        if said == "abandon":
+            return answers.abandoned(run, answer, now=now, deadlines=deadlines), {}
+        if asked.why == "tool_changed" and run.lock:
+            pins = {**run.lock.tool_pins, asked.call: asked.pin}
+            run = run.evolve(lock=run.lock.evolve(tool_pins=pins))
+            return answers.resolved(run, answer, now=now, deadlines=deadlines), {}
+        entry = Entry.model_validate_json(entries[asked.key])
+        if said != "resend" and entry.status == "started":
+            run = lifecycle.spent(run, reserved=entry.quote_usd, usage=Usage(cost_usd=entry.quote_usd))
+        kept = answered(entry, said, by=by, now=now, result=result).model_dump_json()
+        return answers.resolved(run, answer, now=now, deadlines=deadlines), {asked.key: kept}
+
+    return await _carry_out(store, run_id, decide)
+
+
+def _check_fits(asked: Review, said: Said, result: dict[str, Any] | None) -> None:
+    fitting: dict[Doubt, tuple[Said, ...]] = {
+        "outcome_unknown": ("adopt", "resend", "abandon"),
+        "code_changed": ("allow", "abandon"),
+        "tool_changed": ("allow", "abandon"),
+    }
+    if said not in fitting[asked.why]:
+        allowed = ", ".join(fitting[asked.why])
+        raise InvalidInput(f"does not fit what is asked ({asked.why}): {allowed}", field=said)
+    if (said == "adopt") != (result is not None):
+        raise InvalidInput("needs what the call made, and nothing else takes that", field="adopt")
 
 
 async def fail(store: RunStore, run_id: str, error: RunError, *, deadlines: Deadlines) -> Snapshot:
     """FAILED for a reason that was found outside of any attempt. Raises `IllegalMove`."""
     return await _carry_out(
-        store, run_id, lambda base: lifecycle.failed(base.run, error, now=store.now(), deadlines=deadlines)
+        store, run_id, lambda base: (lifecycle.failed(base.run, error, now=store.now(), deadlines=deadlines), {})
     )
 
 
-async def _carry_out(store: RunStore, run_id: str, decide: Callable[[Snapshot], Decision | None]) -> Snapshot:
+Decided = tuple[Decision, Mapping[str, str]] | None
+"""What follows, and the journal entries that change with it; None: nothing is to be done."""
+
+
+async def _carry_out(store: RunStore, run_id: str, decide: Callable[[Snapshot], Decided]) -> Snapshot:
     while True:
         base = await store.read(run_id)
-        decision = decide(base)
-        if decision is None:
+        if (decided := decide(base)) is None:
             return base
+        decision, changed = decided
+        journal = {**await closing(store, decision), **changed}
         try:
-            journal = await closing(store, decision)
             return await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, journal=journal, holder=False))
         except VersionConflict:
             continue
+
+
+def _check_comment(comment: str) -> None:
+    if len(comment) > MAX_COMMENT_CHARS:
+        raise InvalidInput(f"has {len(comment)} characters, at most {MAX_COMMENT_CHARS}", field="reason")
 
 
 def _principal(by: str) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from prolight.errors import PlanInvalid
+from prolight.errors import PlanInvalid, ToolChanged
 from prolight.schemas import Lock, Plan
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -47,11 +47,13 @@ def call_key(run_id: str, *parts: str | int) -> str:
 
 
 def check_lock(lock: Lock | None, plan: Plan, pins: Mapping[str, str]) -> None:
-    """Refuse (`PlanInvalid`) to execute what was not judged, or with tools that changed since."""
+    """Refuse (`PlanInvalid`) to execute what was not judged, or with tools that changed since (`ToolChanged`)."""
     if lock is None or lock.plan_hash != plan_hash(plan):
         raise PlanInvalid("is not the plan that was judged", field="plan")
     for step in plan.steps:
         if step.tool not in pins:
             raise PlanInvalid(f"there is no tool {step.tool!r}", field=f"step {step.id}")
-        if pins[step.tool] != lock.tool_pins.get(step.tool):
-            raise PlanInvalid(f"tool {step.tool!r} has changed since the plan was made", field=f"step {step.id}")
+        if step.tool not in lock.tool_pins:
+            raise PlanInvalid(f"tool {step.tool!r} was not there when the plan was made", field=f"step {step.id}")
+        if pins[step.tool] != lock.tool_pins[step.tool]:
+            raise ToolChanged(step.tool, pins[step.tool], step=step.id)

@@ -4,6 +4,7 @@
     ├── InvalidInput            refused at the door; names the field and the limit
     │   ├── PictureRefused      not a picture that we take
     │   ├── PlanInvalid         the model's plan is not a plan
+    │   │   └── ToolChanged     a tool is no longer what it was when the plan was made
     │   └── IdempotencyMismatch same key, other content
     ├── RunNotFound
     ├── ArtifactMissing
@@ -67,6 +68,16 @@ class PlanInvalid(InvalidInput):
     """A plan that cannot be carried out as written."""
 
     code = "plan_invalid"
+
+
+class ToolChanged(PlanInvalid):
+    """A tool's definition is another one than the plan's lock pins."""
+
+    code = "tool_changed"
+
+    def __init__(self, tool: str, pin: str, *, step: str) -> None:
+        super().__init__(f"tool {tool!r} has changed since the plan was made", field=f"step {step}")
+        self.tool, self.pin, self.step = tool, pin, step
 
 
 class IdempotencyMismatch(InvalidInput):

@@ -109,6 +109,24 @@ def next_step(
     return AskPerson(doubt(entry))
 
 
+Said = Literal["adopt", "resend", "allow", "abandon"]
+"""What a person may say of a call: it happened and this is what it made; send it again; go on although something has
+changed; give the run up."""
+
+
+def answered(entry: Entry, said: Said, *, by: str, now: float, result: dict[str, Any] | None = None) -> Entry:
+    """The entry after a person's word."""
+    match said:
+        case "adopt":
+            return entry.evolve(status="done", finished_at=now, result=result, reason=f"adopted by {by}")
+        case "resend":
+            return entry.evolve(cleared=entry.tries)
+        case "allow":
+            return entry.evolve(status="refused", finished_at=now, reason=f"allowed by {by}")
+        case "abandon":
+            return entry
+
+
 def doubt(entry: Entry) -> str:
     return (
         f"{entry.name} may have been carried out: try {entry.tries} began and nobody knows how it ended"

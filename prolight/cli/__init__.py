@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("prolight.cli.why:why", "Why a run does not move, and when somebody looks at it next."),
     "approve": ("prolight.cli.approval:approve", "Let the plan of a run that waits for a person be carried out."),
     "reject": ("prolight.cli.approval:reject", "Say no to a run that waits for a person."),
+    "review": ("prolight.cli.review:app", "Calls that a person has to look at: list, adopt, resend, allow, abandon."),
     "cancel": ("prolight.cli.runs:cancel", "Stop a run."),
     "artifacts": ("prolight.cli.artifacts:artifacts", "Save a run's finished pictures."),
     "assets": ("prolight.cli.assets:app", "Pictures kept under a name: add, list."),

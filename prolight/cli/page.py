@@ -123,7 +123,9 @@ def _waits_for(run: RunContext) -> RenderableType | None:
         )
         return _lines((*run.approval.reasons, answers))
     if run.state is State.NEEDS_REVIEW:
-        return Text(f"a person: `prolight watch {run.run_id}` shows what is unclear")
+        asked = run.review
+        message = asked.message if asked else "a call that may have happened"
+        return _lines((message, f"`prolight review adopt|resend|allow|abandon {run.run_id}`"))
     return None
 
 

@@ -68,13 +68,14 @@ class Approval(Value):
 
 
 Doubt = Literal["outcome_unknown", "code_changed", "tool_changed"]
+ReviewDecision = Literal["adopted", "resent", "allowed", "abandoned", "expired"]
 
 
 class Review(Value):
     """A call that a person has to look at, and what was said of it."""
 
-    key: str
-    """Of the call, in the journal."""
+    key: str = ""
+    """Of the call, in the journal; empty where the doubt is not about one try."""
     call: str
     step: str | None = None
     why: Doubt
@@ -84,7 +85,7 @@ class Review(Value):
     """What a changed tool is now."""
     asked_at: float = 0.0
     until: float = 0.0
-    decision: Literal["adopted", "resent", "allowed", "abandoned", "expired"] | None = None
+    decision: ReviewDecision | None = None
     decided_by: str | None = None
     decided_at: float | None = None
     comment: str = ""

@@ -475,3 +475,51 @@ async def test_the_retry_policy_of_the_settings_is_used() -> None:
     here.tools.script["t.light"] = [OutcomeUnknown("?")] * 9
     await (await here.attempt()).make()
     assert here.tools.names == ["t.light"] * 2
+
+
+async def test_a_result_that_comes_when_a_person_is_asked_already_answers_in_the_persons_place() -> None:
+    here = await world(tool("light", "blind"))
+    answered, asked = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> ToolResult:
+        asked.set()
+        await answered.wait()
+        return ToolResult({"x": 1}, picture("d"))
+
+    here.tools.script["t.light"] = [slow]
+    first = asyncio.create_task((await here.attempt()).make())
+    await asked.wait()
+    await here.lease_ends()
+    assert isinstance(await (await here.attempt()).make(), BackingOff)
+    here.store.time += 170
+    await here.store.sweep()
+    assert isinstance(await (await here.attempt()).make(), Unclear)
+    answered.set()
+    assert isinstance(await first, Lost)
+    run = await run_of(here)
+    assert run.review
+    assert (run.state, run.review.decision, run.review.decided_by) == (State.EXECUTING, "adopted", "its late result")
+    assert isinstance(await (await here.attempt()).make(), Executed)
+    assert here.tools.names == ["t.light"]
+
+
+async def test_a_run_that_ends_leaves_no_call_open_in_its_journal() -> None:
+    here = await world(tool("light", "blind", price_usd=Decimal("0.3")))
+    stuck = asyncio.Event()
+
+    async def hang() -> ToolResult:
+        stuck.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    here.tools.script["t.light"] = [hang]
+    attempt = await here.attempt()
+    work = asyncio.create_task(attempt.make())
+    await stuck.wait()
+    await cancel(here.store, "r", reason="", deadlines=here.deadlines)
+    attempt.interrupt()
+    await work
+    run = await run_of(here)
+    assert (run.state, run.spent_usd, run.reserved_usd) == (State.CANCELLED, Decimal("0.3"), Decimal(0))
+    assert [entry.status for entry in await here.store.entries()] == ["unknown"]
+    assert await here.store.warnings() == ["may_still_cost"]

@@ -143,7 +143,7 @@ def test_the_plan_that_was_judged_may_be_executed() -> None:
         ),
         (locked(PLAN, studio_relight=PIN), PLAN, {"studio.relight": "2" * 64}, "has changed"),
         (locked(PLAN, studio_relight=PIN), PLAN, {}, "no tool"),
-        (locked(PLAN), PLAN, {"studio.relight": PIN}, "has changed"),
+        (locked(PLAN), PLAN, {"studio.relight": PIN}, "was not there"),
         (locked(PLAN), PLAN, {}, "no tool"),
     ],
     ids=["no lock", "other plan", "changed tool", "tool is gone", "tool is new", "tool never was"],
