@@ -206,6 +206,15 @@ class Swept:
     again: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why nobody claims a stage. `at` is in seconds of the store's clock."""
+
+    by: str
+    reason: str
+    at: float
+
+
 class RunStore(Protocol):
     """The truth about runs. Every write is atomic; all time is the store's own clock.
 
@@ -251,6 +260,12 @@ class RunStore(Protocol):
         """How many runs wait to be claimed, by stage."""
         ...
 
+    async def pause(self, stages: Collection[Stage], *, by: str, reason: str) -> None:
+        """From now on nobody claims these stages; what is worked on goes on."""
+        ...
+
+    async def resume(self, stages: Collection[Stage]) -> None: ...
+    async def paused(self) -> Mapping[Stage, Pause]: ...
     async def journal(self, run_id: str) -> Mapping[str, str]: ...
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
         """Add results to a run's journal without a claim. What is there already stays."""
@@ -271,6 +286,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Claim",
+    "Pause",
     "Process",
     "RunStore",
     "Snapshot",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from prolight.adapters.record import deadline_of, document_of, milliseconds
 from prolight.decisions import Decision, Queued
 from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
 from prolight.events import Event, Payload, parse
-from prolight.ports import Claim, Process, Snapshot, Swept, Write
+from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
 from prolight.schemas import RunContext, Stage, State
 
 DUE_AT_A_TIME = 100
@@ -67,6 +67,7 @@ class MemoryStore:
         self._keys: dict[str, str] = {}
         self._processes: dict[str, Process] = {}
         self._absent: dict[str, int] = {}
+        self._paused: dict[Stage, Pause] = {}
         self._heard = heard
         self._told = asyncio.Event()
 
@@ -111,6 +112,8 @@ class MemoryStore:
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         now, claim_id = self._time(), uuid.uuid4().hex
+        if stage in self._paused:
+            return []
         waiting = [record for record in self._runs.values() if record.ready and record.stage is stage]
         heads = sorted(waiting, key=lambda record: record.age)[:count]
         taken = [record for record in heads if record.take(claim_id, process, now, self._lease)]
@@ -218,6 +221,15 @@ class MemoryStore:
     async def backlog(self) -> Mapping[Stage, int]:
         waiting = [record.stage for record in self._runs.values() if record.ready]
         return {stage: waiting.count(stage) for stage in Stage}
+
+    async def pause(self, stages: Collection[Stage], *, by: str, reason: str) -> None:
+        self._paused |= dict.fromkeys(stages, Pause(by, reason, self.now()))
+
+    async def resume(self, stages: Collection[Stage]) -> None:
+        self._paused = {stage: pause for stage, pause in self._paused.items() if stage not in stages}
+
+    async def paused(self) -> Mapping[Stage, Pause]:
+        return dict(self._paused)
 
     async def journal(self, run_id: str) -> Mapping[str, str]:
         record = self._find(run_id, self._time())
