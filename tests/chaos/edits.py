@@ -1,4 +1,4 @@
-"""A good history in the hands of somebody who wants to break it: lines are found, changed, dropped, put in and moved."""
+"""A good history in the hands of somebody who breaks it: lines are found, changed, dropped, put in and moved."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Edited:
     def history(self) -> History:
         return History(**{name: tuple(found) for name, found in self.lines.items()}, end=self.end)
 
-    def where(self, file: str, test: Test = _any, **fields: Any) -> list[int]:
+    def where(self, file: str, test: Test = _any, /, **fields: Any) -> list[int]:
         """The places of the lines that have these fields and pass the test."""
         return [
             place
@@ -40,22 +40,22 @@ class Edited:
             if all(getattr(line, name, None) == value for name, value in fields.items()) and test(line)
         ]
 
-    def some(self, file: str, test: Test = _any, **fields: Any) -> int:
+    def some(self, file: str, test: Test = _any, /, **fields: Any) -> int:
         """The place of one such line, by chance."""
         return self.random.choice(self.where(file, test, **fields))
 
     def at(self, file: str, place: int) -> Any:
         return self.lines[file][place]
 
-    def change(self, file: str, place: int, **fields: Any) -> None:
+    def change(self, file: str, place: int, /, **fields: Any) -> None:
         line = self.lines[file][place]
         self.lines[file][place] = line.evolve(**fields)
 
-    def change_all(self, file: str, test: Test, **fields: Any) -> None:
+    def change_all(self, file: str, test: Test, /, **fields: Any) -> None:
         for place in self.where(file, test):
             self.change(file, place, **fields)
 
-    def drop(self, file: str, test: Test = _any, **fields: Any) -> None:
+    def drop(self, file: str, test: Test = _any, /, **fields: Any) -> None:
         gone = set(self.where(file, test, **fields))
         assert gone, "nothing was dropped"
         self.lines[file] = [line for place, line in enumerate(self.lines[file]) if place not in gone]
@@ -63,14 +63,14 @@ class Edited:
     def put(self, file: str, place: int, line: Any) -> None:
         self.lines[file].insert(place, line)
 
-    def copy(self, file: str, place: int, **fields: Any) -> None:
+    def copy(self, file: str, place: int, /, **fields: Any) -> None:
         """The line again, changed, right after itself."""
         self.put(file, place + 1, self.lines[file][place].evolve(**fields))
 
     def move(self, file: str, place: int, to: int) -> None:
         self.put(file, to, self.lines[file].pop(place))
 
-    def document(self, place: int, **fields: Any) -> None:
+    def document(self, place: int, /, **fields: Any) -> None:
         """Change what a create or commit wrote."""
         self.change("audit", place, document=self.lines["audit"][place].document.evolve(**fields))
 
@@ -80,12 +80,12 @@ class Edited:
             self.change("audit", place, document=change(self.lines["audit"][place].document))
         self.run(run, document=change(self.end.runs[run].document))
 
-    def entry(self, place: int, key: str, **fields: Any) -> None:
+    def entry(self, place: int, key: str, /, **fields: Any) -> None:
         """Change one journal entry that a commit wrote."""
         journal = self.lines["audit"][place].journal
         self.change("audit", place, journal={**journal, key: journal[key].evolve(**fields)})
 
-    def run(self, run: str, **fields: Any) -> None:
+    def run(self, run: str, /, **fields: Any) -> None:
         """Change how the store holds a run at the end."""
         self.end = self.end.evolve(runs={**self.end.runs, run: self.end.runs[run].evolve(**fields)})
 

@@ -44,7 +44,7 @@ class Violation:
 
 def look(holds: bool, run: str, says: str, *where: object) -> Violation | None:
     """One fact that was looked at: None when it is as it should be."""
-    return None if holds else Violation(run, says, tuple(ref(item) for item in where))
+    return None if holds else Violation(run, says, tuple(ref(item) for item in where if item))
 
 
 def ref(item: object) -> str:
