@@ -11,10 +11,12 @@ from tests.chaos.checker import INVARIANTS, judge, judge_one
 from tests.chaos.edits import Edited
 from tests.chaos.good import good
 from tests.chaos.histories import Unreadable, load, save
+from tests.chaos.mutator import mutate
 from tests.chaos.planted import PLANTED
 from tests.chaos.planted.plant import Plant
 
 SEEDS = range(50)
+MUTANTS = range(20)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -56,3 +58,12 @@ def test_a_line_of_another_format_is_named(tmp_path: Path) -> None:
         file.write('{"n":99}\n')
     with pytest.raises(Unreadable, match=r"llm.jsonl:\d+"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", INVARIANTS)
+def test_twenty_mutations_of_good_histories_are_convicted(name: str) -> None:
+    """Each is of its own, and made in one of several ways."""
+    mutated = [mutate(name, good(seed), seed) for seed in MUTANTS]
+    acquitted = [(seed, how) for seed, (how, history) in enumerate(mutated) if not judge_one(name, history).violations]
+    assert acquitted == []
+    assert len({repr(history) for _, history in mutated}) == len(MUTANTS)

@@ -87,10 +87,17 @@ def _effect(facts: Facts, tool: str) -> str:
 
 
 def started_precedes_every_request(facts: Facts) -> Iterator[Violation | None]:
-    """I8: the n-th request of a call arrives after the n-th commit of a `started` with these very arguments."""
+    """I8: the n-th request of a call arrives after the n-th commit of a `started` with these very arguments.
+
+    One that is said to have sent nothing accounts for no request.
+    """
     slack = facts.terms.clock_slack
+    counted = [start for start in facts.starts if (start.key, start.written.record.lsn) not in facts.given_back]
+    starts_of: dict[str, list[Start]] = defaultdict(list)
+    for start in counted:
+        starts_of[start.key].append(start)
     for key, sends in facts.sends.items():
-        starts = facts.starts_of.get(key, [])
+        starts = starts_of[key]
         for number, sent in enumerate(sends, 1):
             fit = [s for s in starts if s.at <= sent.at + slack and s.entry.arguments_hash == sent.arguments]
             says = f"request {number} for {sent.tool} arrived after {len(fit)} `started` with its arguments"
@@ -100,7 +107,7 @@ def started_precedes_every_request(facts: Facts) -> Iterator[Violation | None]:
         if reply.what == "received":
             asked[reply.run or "", reply.role].append(reply)
     for (run, role), replies in asked.items():
-        begun = [s for s in facts.starts if s.role == role and run in ("", s.run)]
+        begun = [s for s in counted if s.role == role and run in ("", s.run)]
         for number, reply in enumerate(replies, 1):
             before = sum(start.at <= reply.at + slack for start in begun)
             says = f"question {number} to the {role} arrived after {before} `started`"

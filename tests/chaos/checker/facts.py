@@ -179,6 +179,21 @@ class Facts:
         return dict(found)
 
     @cached_property
+    def given_back(self) -> set[tuple[str, int]]:
+        """Key and lsn of each `started` that turned out to be no try: nothing was sent, says what came next."""
+        last: dict[str, tuple[int, Entry | None]] = {}
+        found = set[tuple[str, int]]()
+        for written in self.writes:
+            for key, entry in written.entries.items():
+                lsn, before = last.get(key, (0, None))
+                if before and before.status == "started":
+                    less = before.tries - (entry.status == "refused")
+                    if entry.status in ("refused", "started") and entry.tries == less:
+                        found.add((key, lsn))
+                last[key] = written.record.lsn, entry
+        return found
+
+    @cached_property
     def sends(self) -> dict[str, list[Receipt]]:
         """Per journal key: the first line of each request that reached the tool server, probes aside."""
         first: dict[int, Receipt] = {}
