@@ -30,11 +30,10 @@ def plan_of(life: Life, *steps: tuple[str, str, str], asks: bool = False) -> Pla
     return Plan(steps=tuple(made), summary=f"light for {life.id}", asks_approval=asks)
 
 
-def plans(life: Life, *steps: tuple[str, str, str], claim: bool = True) -> Story:
+def plans(life: Life, *steps: tuple[str, str, str]) -> Story:
     """The Planner's turn: the picture is measured, the model asked, and its answer joined with the outcome."""
-    if claim:
-        life.claim()
-        yield
+    life.claim()
+    yield
     if life.run.inspection is None:
         looked = inspection(life).whole()
         life.run = life.run.evolve(inspection=looked.result)
@@ -49,10 +48,9 @@ def plans(life: Life, *steps: tuple[str, str, str], claim: bool = True) -> Story
 
 def _plan_is_made(life: Life, asked: Call, plan: Plan) -> None:
     life.tape.pass_time()
-    life.run, events, entry = asked.settled()
+    life.run, _, entry = asked.settled()
     lock = locked(life, plan_hash(plan), {step.tool: pin_of(step.tool) for step in plan.steps})
     decision = lifecycle.planned(life.run, plan, lock, now=life.tape.now, deadlines=DEADLINES)
-    assert not events
     life.write(decision, {asked.key: entry})
 
 
@@ -356,8 +354,8 @@ def overdue(tape: Tape) -> Story:
     question(life, "planner").start().received()
     yield
     tape.pass_time()
-    gone, unknown = life.in_doubt(lifecycle.expired(life.run, now=tape.now, deadlines=DEADLINES))
-    life.write(gone, unknown, by="client")
+    gone = lifecycle.expired(life.run, now=tape.now, deadlines=DEADLINES)
+    life.write(gone, life.in_doubt(), by="client")
 
 
 def waiting(tape: Tape) -> Story:

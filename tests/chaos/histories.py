@@ -256,7 +256,7 @@ class RunEnd(Value):
 
 
 class Sink(Value):
-    """Where a secret must not be: a text, or a file of this folder."""
+    """Where a secret must not be: a text, or a file of this folder. Canaries are ASCII, and at least 16 characters."""
 
     name: str
     text: str = ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
@@ -16,11 +15,10 @@ from typing import Any
 
 from prolight import lifecycle
 from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Queued
-from prolight.determinism import fingerprint
 from prolight.events import Note, Payload, stamp
 from prolight.journal import Entry
 from prolight.lifecycle import STAGES
-from prolight.schemas import RunContext, RunRequest, State
+from prolight.schemas import RunContext, RunRequest
 from tests.chaos import histories as lines
 
 NOW = 1_790_000_000_000
@@ -276,16 +274,13 @@ class Life:
         at = self.tape.now + 0.001
         self.tape.reads.append(lines.Read(reader=reader, at=at, run=self.id, ver=self.ver, state=self.run.state))
 
-    def in_doubt(self, decision: Decision) -> tuple[Decision, dict[str, Entry]]:
-        """A commit that ends the run settles what is open as unknown; `lifecycle` has spent it."""
+    def in_doubt(self) -> dict[str, Entry]:
+        """What a commit that ends the run settles as unknown; `lifecycle` spends it."""
         opened = {key: entry for key, entry in self.journal.items() if entry.status == "started"}
-        unknown = {key: entry.evolve(status="unknown", finished_at=self.tape.now) for key, entry in opened.items()}
-        return replace(decision), unknown
+        return {key: entry.evolve(status="unknown", finished_at=self.tape.now) for key, entry in opened.items()}
 
     def end(self) -> lines.RunEnd:
         return lines.RunEnd(document=self.run, ver=self.ver, epoch=self.epoch, seq=self.seq, journal=dict(self.journal))
 
 
 _PLACES: dict[type, Any] = {Held: "held", Queued: "queued", Parked: "parked", Ended: "ended"}
-
-__all__ = ["CANARIES", "DEADLINES", "PRICE", "TERMS", "TOOLS", "Life", "State", "Tape", "fingerprint", "pin_of", "sha"]
