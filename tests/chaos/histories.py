@@ -146,6 +146,7 @@ class Submit(Value):
 class Receipt(Value):
     """One line of the tool server. All lines of one request carry the same `call`.
 
+    `applied` is written when the effect takes place: a server that knows the key answers without.
     `arguments` is the hash of those received; `pin` that of the tool's definition at this moment; `result` that of
     the structured content answered or, for `probed`, found; `charged_usd` what this very line charges.
     """

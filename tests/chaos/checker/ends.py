@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from prolight.journal import Entry
 from prolight.lifecycle import PARKED, STAGES
 from prolight.schemas import RunContext, Stage, State
 from tests.chaos.checker.facts import Facts, Violation, ended, look
@@ -16,7 +18,20 @@ KEYS = re.compile(
     r"|prolight:(?:runs|ended|due|processes|absent|slots|clock|store|ready:(?:plan|critique|execute))"
     r"|prolight\.(?:plan|critique|execute)|_kombu\.binding\..+"
 )
+GONE = ("killed", "terminated", "exited")
 OF_A_RUN = ("prolight:run:", "prolight:journal:", "prolight:events:")
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How a run stands after one of its records, until the next."""
+
+    record: Audit
+    following: Audit | None
+    document: RunContext
+    journal: Mapping[str, Entry]
+    process: str
+    """Whoever claimed it last."""
 
 
 def everything_ends_in_time(facts: Facts) -> Iterator[Violation | None]:
@@ -26,41 +41,53 @@ def everything_ends_in_time(facts: Facts) -> Iterator[Violation | None]:
     """
     bound = 2 * facts.terms.lease + 2 * facts.terms.sweep + facts.terms.slack
     fault = max((fault.at or 0.0 for fault in facts.history.faults if fault.landed), default=0.0)
-    claims = {stage: _claimed_at(facts, stage) for stage in Stage}
+    waits = Waits(facts)
     now = facts.end.now / 1000
     for run, thread in facts.threads.items():
-        document: RunContext | None = None
-        moves = [record for record in thread if not isinstance(record, Refused | Told)]
-        for record, following in zip(moves, [*moves[1:], None], strict=True):
-            document = record.document if isinstance(record, Create | Commit) else document
-            if document is None or ended(document):
-                continue
-            at = following.at / 1000 if following else now
-            until = max(record.at / 1000, fault, _waits_for(facts, run, record, document, at, claims))
-            says = f"is {document.state} and stands still from {record.at / 1000:.3f} to {at:.3f}"
-            yield look(at <= until + bound, run, says, record, following or "end.json")
+        for stand in _stands(thread):
+            since, at = stand.record.at / 1000, stand.following.at / 1000 if stand.following else now
+            until = max(since, fault, waits.until(stand, at))
+            says = f"is {stand.document.state} and stands still from {since:.3f} to {at:.3f}"
+            yield look(at <= until + bound, run, says, stand.record, stand.following or "end.json")
     for run, end in facts.end.runs.items():
-        yield from _has_ended(facts, run, end, now, max(fault, 0.0), bound)
+        yield from _has_ended(facts, run, end, now, fault, bound)
 
 
-def _claimed_at(facts: Facts, stage: Stage) -> list[float]:
-    return [r.at / 1000 for r in facts.history.audit if isinstance(r, Claim) and r.stage is stage]
+def _stands(thread: list[Audit]) -> Iterator[Stand]:
+    """While it is live."""
+    moves = [record for record in thread if not isinstance(record, Refused | Told)]
+    document: RunContext | None = None
+    journal: dict[str, Entry] = {}
+    process = ""
+    for record, following in zip(moves, [*moves[1:], None], strict=True):
+        document = record.document if isinstance(record, Create | Commit) else document
+        journal = {**journal, **record.journal} if isinstance(record, Commit) else journal
+        process = record.process if isinstance(record, Claim) else process
+        if document and not ended(document):
+            yield Stand(record, following, document, journal, process)
 
 
-def _waits_for(
-    facts: Facts, run: str, record: Audit, document: RunContext, at: float, claims: dict[Stage, list[float]]
-) -> float:
-    """The moment that the run may wait for, from this record on."""
-    if document.state in PARKED:
-        return _until(facts, document)
-    if isinstance(record, Claim) or (isinstance(record, Commit) and record.place == "held"):
-        begun = (start for start in facts.starts_of_run.get(run, ()) if start.at <= record.at / 1000)
-        return max((start.entry.deadline_at for start in begun), default=0.0)
-    back_off = record.back_off if isinstance(record, Commit) else 0
-    stage = STAGES.get(document.state)
-    queue = claims[stage] if stage else []
-    turn = bisect_left(queue, at)
-    return max((record.at + back_off) / 1000, queue[turn - 1] if turn else 0.0)
+class Waits:
+    """Until when a run may stand as it does."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        claims = [record for record in facts.history.audit if isinstance(record, Claim)]
+        self._claims = {stage: [claim.at / 1000 for claim in claims if claim.stage is stage] for stage in Stage}
+        self._died = {line.process: line.at for line in facts.history.processes if line.what in GONE}
+
+    def until(self, stand: Stand, at: float) -> float:
+        record, document = stand.record, stand.document
+        if document.state in PARKED:
+            return _until(self._facts, document)
+        if isinstance(record, Claim) or (isinstance(record, Commit) and record.place == "held"):
+            opened = (entry.deadline_at for entry in stand.journal.values() if entry.status == "started")
+            return min(max(opened, default=0.0), self._died.get(stand.process, float("inf")))
+        back_off = record.back_off if isinstance(record, Commit) else 0
+        stage = STAGES.get(document.state)
+        queue = self._claims[stage] if stage else []
+        turn = bisect_left(queue, at)
+        return max((record.at + back_off) / 1000, queue[turn - 1] if turn else 0.0)
 
 
 def _until(facts: Facts, document: RunContext) -> float:
@@ -107,7 +134,7 @@ def nothing_is_left_behind(facts: Facts) -> Iterator[Violation | None]:
 
 def _gone(facts: Facts) -> set[str]:
     last = {line.process: line.what for line in facts.history.processes}
-    return {process for process, what in last.items() if what in ("killed", "terminated", "exited")}
+    return {process for process, what in last.items() if what in GONE}
 
 
 def _queues(facts: Facts) -> Iterator[Violation | None]:

@@ -164,13 +164,6 @@ class Facts:
         ]
 
     @cached_property
-    def starts_of_run(self) -> dict[str, list[Start]]:
-        found: dict[str, list[Start]] = defaultdict(list)
-        for start in self.starts:
-            found[start.run].append(start)
-        return dict(found)
-
-    @cached_property
     def starts_of(self) -> dict[str, list[Start]]:
         """Per journal key."""
         found: dict[str, list[Start]] = defaultdict(list)

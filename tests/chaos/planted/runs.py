@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prolight.events import Note, Status
 from prolight.schemas import State
-from tests.chaos.edits import Edited, in_state, writes
+from tests.chaos.edits import Edited, in_state, is_step, writes
 from tests.chaos.planted.plant import Plants
 from tests.chaos.tape import sha
 
@@ -149,6 +149,26 @@ def _(h: Edited) -> None:
         if place >= died:
             h.change("audit", place, at=h.at("audit", place).at + 90_000)
     h.ends(now=h.end.now + 90_000)
+
+
+@plant("I5", "a killed worker keeps its claim until its call would have timed out")
+def _(h: Edited) -> None:
+    (died,) = h.where("audit", kind="claim_ended", run="taken-over")
+    for later in h.where("audit", run="taken-over"):
+        if later >= died:
+            h.change("audit", later, at=h.at("audit", later).at + 18_000)
+    h.lines["faults"].clear()
+    h.ends(now=h.end.now + 18_000)
+
+
+@plant("I5", "a worker's call is done, and then nothing happens while its claim is kept alive")
+def _(h: Edited) -> None:
+    place, _ = h.dones(is_step, run="paused")[0]
+    for later in h.where("audit", run="paused"):
+        if later > place:
+            h.change("audit", later, at=h.at("audit", later).at + 18_000)
+    h.lines["faults"].clear()
+    h.ends(now=h.end.now + 18_000)
 
 
 @plant("I5", "a run is still EXECUTING long after the deadline of the whole run")
