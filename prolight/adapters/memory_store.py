@@ -129,7 +129,8 @@ class MemoryStore:
         if (record.claim_id, record.ver) != (base.claim_id, base.ver):
             raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
         if write.decision.valid_until is not None and now >= write.decision.valid_until * 1000:
-            raise VersionConflict(f"run {run.run_id}: the time for this decision has passed")
+            late = ClaimLost if write.holder else VersionConflict
+            raise late(f"run {run.run_id}: the time for this has passed")
         record.write(write, document, now)
         self._tell(record, write.decision.events, now)
         return record.remember(write, replace(record.view(), run=run))

@@ -158,7 +158,8 @@ class RedisStore:
             case "conflict":
                 raise VersionConflict(f"run {run.run_id} is at version {ver}, not {base.ver}")
             case "late":
-                raise VersionConflict(f"run {run.run_id}: the time for this decision has passed")
+                late = ClaimLost if write.holder else VersionConflict
+                raise late(f"run {run.run_id}: the time for this has passed")
             case "lost":
                 raise ClaimLost(f"the claim of run {run.run_id} has ended")
             case "gone":

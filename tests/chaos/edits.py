@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from prolight.events import Payload, stamp
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.schemas import RunContext
 from tests.chaos.histories import Claim, ClaimEnded, Commit, Create, End, History, RunEnd, Streamed
 from tests.chaos.tape import sha

@@ -8,12 +8,10 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from prolight import lifecycle
-from prolight.decisions import Decision, Queued
+from prolight import answers, lifecycle
+from prolight.decisions import Decision
 from prolight.determinism import plan_hash
-from prolight.events import Status
-from prolight.lifecycle import TRANSITIONS, Move
-from prolight.schemas import Critique, Finding, Plan, RunError, Stage, State, Step, Verdict
+from prolight.schemas import Critique, Finding, Plan, Review, RunError, Step, Verdict
 from tests.chaos.histories import History
 from tests.chaos.tape import DEADLINES, Life, Tape, pin_of
 from tests.chaos.tape_calls import Call, inspection, locked, question, step_call
@@ -211,14 +209,14 @@ def approved(tape: Tape) -> Story:
     plan = plan_of(life, ("light", "world.mask", "$input"), MEASURE)
     lock = locked(life, plan_hash(plan), {step.tool: pin_of(step.tool) for step in plan.steps})
     waiting = life.run.lock.plan_hash
-    edit = lifecycle.edited(life.run, waiting, plan, lock, by="ada", now=tape.now, deadlines=DEADLINES)
+    edit = answers.edited(life.run, waiting, plan, lock, by="ada", now=tape.now, deadlines=DEADLINES)
     life.run = life.run.evolve(round=1)
     life.write(replace(edit, run=edit.run.evolve(round=1)), by="client")
     yield
     yield from judges(life)
     yield
     tape.pass_time()
-    decision = lifecycle.approved(life.run, lock.plan_hash, by="ada", now=tape.now, deadlines=DEADLINES)
+    decision = answers.approved(life.run, lock.plan_hash, by="ada", now=tape.now, deadlines=DEADLINES)
     life.write(decision, by="client")
     yield
     life.claim()
@@ -234,7 +232,7 @@ def declined(tape: Tape) -> Story:
     yield from judges(life)
     yield
     tape.pass_time()
-    no = lifecycle.declined(life.run, by="ada", comment="too bright", now=tape.now, deadlines=DEADLINES)
+    no = answers.declined(life.run, by="ada", comment="too bright", now=tape.now, deadlines=DEADLINES)
     life.write(no, by="client")
 
 
@@ -263,7 +261,8 @@ def reviewed(tape: Tape) -> Story:
     yield
     call.unknown()
     tape.pass_time()
-    life.write(lifecycle.unclear(life.run, "publish may have happened", now=tape.now, deadlines=DEADLINES))
+    doubt = Review(key=call.key, call="world.publish", why="outcome_unknown", message="publish may have happened")
+    life.write(lifecycle.unclear(life.run, doubt, now=tape.now, deadlines=DEADLINES))
     yield
     tape.pass_time()
     life.write(_resent(life), by="client")
@@ -274,16 +273,9 @@ def reviewed(tape: Tape) -> Story:
 
 
 def _resent(life: Life) -> Decision:
-    """A person's resend, which has no function of its own yet."""
-    state = TRANSITIONS[State.NEEDS_REVIEW][Move.RESOLVED]
-    run = life.run.evolve(
-        state=state,
-        updated_at=life.tape.now,
-        works_until=life.tape.now + life.run.working_left_seconds,
-        working_left_seconds=0.0,
-    )
-    told = Status(state=state, previous=State.NEEDS_REVIEW, stage=Stage.EXECUTE, reason="resend, says ada")
-    return Decision(run, (told,), Queued(Stage.EXECUTE))
+    assert life.run.review
+    said = life.run.review.evolve(decision="resent", decided_by="ada", decided_at=life.tape.now)
+    return answers.resolved(life.run, said, now=life.tape.now, deadlines=DEADLINES)
 
 
 def probed(tape: Tape) -> Story:

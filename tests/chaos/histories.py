@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.schemas import RunContext, Stage, State, Value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +25,7 @@ from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Queued
 from prolight.determinism import fingerprint
 from prolight.errors import ClaimLost, IllegalMove, NotSent, OutcomeUnknown, RateLimited, VersionConflict
 from prolight.guardrails import Policy
-from prolight.journal import Entry
+from prolight.ledger import Entry, LedgerPolicy
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.ports import ChatReply, ChatRequest, Claim, Snapshot, Tool, ToolResult, Write
 from prolight.retry import RetryPolicy
@@ -37,6 +37,8 @@ from tests.chaos.tape import TERMS, TOOLS, pin_of, sha
 PLACES: dict[type, Any] = {Held: "held", Queued: "queued", Parked: "parked", Ended: "ended"}
 SCHEMA = {"type": "object", "properties": {"picture": {"type": "string"}, "for": {"type": "string"}}}
 QUICK = RetryPolicy(base=timedelta(microseconds=1))
+CALL_TIMEOUT = timedelta(seconds=5)
+LEDGER = LedgerPolicy(grace=timedelta(seconds=1))
 CALL_COSTS = Decimal("0.01")
 POISON = "r0"
 """Whoever asks the model about this run dies."""
@@ -47,10 +49,7 @@ class Died(BaseException):
 
 
 class RecordedStore(MemoryStore):
-    """Appends to the audit what the scripts would. Each look at its clock takes a millisecond.
-
-    A call that is taken over is tried at least once more, whatever the count says; hence the limit of tries in `end`.
-    """
+    """Appends to the audit what the scripts would. Each look at its clock takes a millisecond."""
 
     def __init__(self) -> None:
         self.time = 1_790_000_000.0
@@ -131,7 +130,7 @@ class RecordedStore(MemoryStore):
         return lines.End(
             quiet=True,
             now=self._time(),
-            settings=TERMS.evolve(max_tries=QUICK.max_tries + TERMS.crashes_to_poison),
+            settings=TERMS.evolve(max_tries=QUICK.max_tries),
             runs={run: _end_of(record) for run, record in records},
             due={f"run:{run}": record.due for run, record in records if record.due is not None},
         )
@@ -160,9 +159,10 @@ class Outside:
     model_version: str = "rehearsal-1"
     prompt_hash: str = "0" * 64
 
-    async def tools(self) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
         return {
-            name: Tool(name, name, SCHEMA, pin_of(name), terms.effect, terms.price_usd) for name, terms in TOOLS.items()
+            name: Tool(name, name, SCHEMA, pin_of(name), terms.effect, terms.price_usd, CALL_TIMEOUT)
+            for name, terms in TOOLS.items()
         }
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
@@ -254,7 +254,7 @@ class Rehearsal:
             Critic(self.outside, self.outside, policy, self.deadlines),
             Executor(self.outside, policy),
         )
-        self.parts = Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, QUICK)
+        self.parts = Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, QUICK, LEDGER)
         self.names = [f"r{number}" for number in range(runs)]
 
     async def play(self) -> lines.History:

@@ -16,7 +16,7 @@ from typing import Any
 from prolight import lifecycle
 from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Queued
 from prolight.events import Note, Payload, stamp
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.lifecycle import STAGES
 from prolight.schemas import RunContext, RunRequest
 from tests.chaos import histories as lines

@@ -10,7 +10,7 @@ from typing import Any
 from prolight import lifecycle
 from prolight.determinism import call_key, fingerprint
 from prolight.events import Payload, StepMoved, Warned
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.schemas import Artifact, ExecutionResult, Lock, RunContext, Step, StepResult, Usage
 from tests.chaos.histories import Receipt, Reply
 from tests.chaos.tape import TOOLS, Life, pin_of, sha

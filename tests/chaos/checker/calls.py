@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from tests.chaos.checker.facts import Facts, Start, Violation, Written, canonical_hash, ended, look
 from tests.chaos.histories import Receipt, Reply
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.lifecycle import PARKED, STAGES
 from prolight.schemas import RunContext, Stage, State
 from tests.chaos.checker.facts import Facts, Violation, ended, look

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from prolight.events import Event, Payload, Status, Warned, parse
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.lifecycle import TERMINAL
 from prolight.schemas import Plan, RunContext, State
 from tests.chaos.histories import (

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from tests.chaos.checker.facts import Facts, Violation, Written, ended, look
 
 SURFACED = frozenset({"possibly_billed_twice", "billed_above_quote", "late_result"})
@@ -43,6 +43,10 @@ def _spent_as_settled(written: Written) -> Violation | None:
         if entry == before:
             continue
         match entry.status:
+            case "done" if before and before.status == "unknown":
+                pass  # adopted: what it may have cost was put down when its outcome became unknown
+            case "refused" if before and before.status == "unknown":
+                least -= before.quote_usd  # it never happened; a person who allows a change gets nothing back
             case "done":
                 least += entry.usage.cost_usd
                 most += entry.usage.cost_usd

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from prolight.journal import Entry
+from prolight.ledger import Entry
 from prolight.schemas import Plan, RunContext, State, Step
 from tests.chaos.checker.facts import (
     Facts,
