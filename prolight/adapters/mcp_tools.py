@@ -120,6 +120,7 @@ class McpTools:
             picture_params=policy.picture_params,
             key_window=policy.key_window,
             probe=policy.probe and f"{self._namespace}.{policy.probe}",
+            retry=policy.retry,
         )
 
     def _target(self) -> Transport | MCPServer[Any]:
@@ -177,7 +178,7 @@ def _answered(error: MCPError, response: httpx2.Response | None, *, in_process: 
     status = response.status_code if response else 0
     message = f"the tool server answers: {error.error.message[:400]}"
     data = error.error.data if isinstance(error.error.data, dict) else {}
-    if response and status == 429:
+    if response and status in (429, 529):
         return RateLimited("the tool server asks for a pause", retry_after=_retry_after(response))
     if "code" in data:
         return ToolFailed(error.error.message[:400], code=str(data["code"])[:MAX_CODE_CHARS])

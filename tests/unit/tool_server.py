@@ -25,6 +25,7 @@ REFUSED = {"jsonrpc": "2.0", "id": None, "error": {"code": -32050, "message": "n
 HTTP: dict[str, tuple[int, dict[str, str], bytes]] = {
     "http_429": (429, {"retry-after": "7"}, b"slow down"),
     "http_429_json": (429, {"retry-after": "7", "content-type": "application/json"}, b'{"error":"slow down"}'),
+    "http_529": (529, {"retry-after": "7"}, b"overloaded"),
     "http_429_bare": (429, {"retry-after": "tomorrow"}, b""),
     "http_500": (500, {}, b"oops"),
     "http_503": (503, {"retry-after": "7"}, b"oops"),
