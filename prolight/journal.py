@@ -292,6 +292,7 @@ class Journal:
         ended = entry.evolve(
             status="unknown" if unclear else "refused",
             tries=entry.tries - isinstance(error, NotSent),
+            unsent=isinstance(error, NotSent),
             finished_at=self._writer.now(),
             reason=str(error)[:400],
         )

@@ -56,7 +56,7 @@ class Pacing:
 
 def is_retry(before: Entry) -> bool:
     """The try before was answered badly or not at all. Taking over from a dead worker is none, nor a person's word."""
-    return before.tries > 0 and before.status in ("refused", "unknown") and before.cleared != before.tries
+    return before.status in ("refused", "unknown") and not before.unsent and before.cleared != before.tries
 
 
 def _spread(wait: timedelta) -> timedelta:
