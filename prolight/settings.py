@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from prolight.adapters import redis_url
 from prolight.adapters.redis_url import RedisAddress
@@ -148,7 +148,10 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             refused = refusal(error)
-            raise InvalidInput(f"setting PROLIGHT_{refused.field.upper()}: {refused}", field="settings") from None
+            name = refused.field.partition(".")[0].upper()
+            raise InvalidInput(f"setting PROLIGHT_{name}: {refused}", field="settings") from None
+        except SettingsError as error:
+            raise InvalidInput(f"a PROLIGHT_ setting is no JSON: {error}", field="settings") from None
 
     @cached_property
     def up(self) -> dict[str, Any]:
