@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -195,10 +196,21 @@ def _speaks_mcp(response: httpx2.Response) -> bool:
 
 
 def _retry_after(response: httpx2.Response) -> timedelta | None:
+    """Seconds, or a date (RFC 9110), which is set against the server's own clock where it tells that."""
+    said = response.headers.get("retry-after", "")
     try:
-        return timedelta(seconds=max(0.0, float(response.headers["retry-after"])))
-    except (KeyError, ValueError, OverflowError):
+        return timedelta(seconds=max(0.0, float(said)))
+    except (ValueError, OverflowError):
+        until, now = _moment(said), _moment(response.headers.get("date", "")) or datetime.now(UTC)
+        return max(timedelta(0), until - now) if until else None
+
+
+def _moment(said: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(said)
+    except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _result(tool: Tool, result: CallToolResult) -> ToolResult:

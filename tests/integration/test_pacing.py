@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -82,6 +81,11 @@ async def warned(fleet: Fleet, run_ids: list[str], code: str) -> None:
     await until(told, what=f"every run backs off ({code})")
 
 
+async def pause_is_over(fleet: Fleet) -> None:
+    """By the clock of the store."""
+    await fleet.client.store._ask("HINCRBY", "prolight:clock", "offset", 2 * PAUSE_SECONDS * 1000)
+
+
 async def ended(fleet: Fleet) -> dict[str, RunContext]:
     return {snapshot.run.brief.partition("#")[2]: snapshot.run for snapshot in await fleet.all_ended()}
 
@@ -105,10 +109,31 @@ async def test_a_pause_that_one_worker_was_asked_for_is_kept_by_one_that_never_h
     assert "cooling down: world asks for a pause until" in why.sentence
 
     await world.clear()
-    await fleet.client.store._ask("HINCRBY", "prolight:clock", "offset", 2 * PAUSE_SECONDS * 1000)
+    await pause_is_over(fleet)
     runs = await ended(fleet)
     assert {run.state for run in runs.values()} == {State.COMPLETED}
     assert outside.received("world") == {"told": 2, **{f"other-{number}": 1 for number in range(5)}}
+
+
+async def test_two_workers_at_work_leave_a_model_alone_that_asked_one_of_them_for_a_pause(
+    tmp_path: Path, outside: Outside, stack: AsyncExitStack
+) -> None:
+    fleet = await fleet_with(outside, tmp_path, stack, slots=2)
+    llm = await stack.enter_async_context(outside.control("llm"))
+    await llm.script("http_529", times=None, retry_after=PAUSE_SECONDS)
+    for _ in range(2):
+        await fleet.start_worker(**outside.environment)
+    told = await fleet.client.submit(picture(), "pure #told")
+    await warned(fleet, [told], "rate_limited")
+    others = [await fleet.client.submit(picture(), f"pure #other-{number}") for number in range(8)]
+    await warned(fleet, others, "cooling_down")
+    assert outside.received("llm") == {"told": 1}
+
+    await llm.clear()
+    await pause_is_over(fleet)
+    runs = await ended(fleet)
+    assert {run.state for run in runs.values()} == {State.COMPLETED}
+    assert outside.received("llm") == {"told": 3, **{f"other-{number}": 2 for number in range(8)}}
 
 
 async def test_so_many_tries_are_so_many_requests_in_all_layers_together(
@@ -150,8 +175,6 @@ async def test_with_a_server_wholly_down_two_workers_send_a_tenth_more_than_offe
 
     runs = await ended(fleet)
     sent = outside.received("world")
-    (tmp_path / "figure.json").write_text(json.dumps({"offered": offered, "sent": sent.total()}))
-    print(act, "offered", offered, "sent", sent.total(), Counter(run.error.code for run in runs.values() if run.error))
     assert {run.state for run in runs.values()} == {State.FAILED}
     assert sent.total() <= 1.1 * offered + DEFAULT_SPARING.burst
     assert max(sent.values()) <= 4
