@@ -50,6 +50,8 @@ class Entry(Value):
     usage: Usage = Usage()
     request_id: str = ""
     reason: str = ""
+    unsent: bool = False
+    """The last try was about to leave and did not: it still may."""
     cleared: int = 0
     """A person lets the call be sent again after this try."""
 

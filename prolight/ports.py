@@ -8,6 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from prolight.retry import UNCHANGED, RetryChange
 from prolight.schemas import Artifact, RunContext, Stage, State, Usage
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Tool:
     """keyed: so long its server remembers a key, and carries it out once."""
     probe: str = ""
     """probeable: the `server.tool` that takes `{"key": …}` and says what became of that call."""
+    retry: RetryChange = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,8 @@ class Write:
     """Written under the claim in `base`; else by a client or a sweeper."""
     progress: bool = False
     """A journalled call came to its end: the run does not crash its workers."""
+    asks: Mapping[str, int] = field(default_factory=dict)
+    """The dependencies that are called once this is written, and how many of those calls are first tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +219,37 @@ class Pause:
     at: float
 
 
+class Dependencies(Protocol):
+    """What all workers together know of those they call, each a tool server or the provider of a model.
+
+    Raises `StoreError`s only.
+    """
+
+    def cooling(self, dependency: str) -> float | None:
+        """Until when it has asked for a pause, as well as that is known without asking the store.
+
+        A commit that says whom it `asks` learns it anew.
+        """
+        ...
+
+    async def cool(self, dependency: str, pause: timedelta) -> None:
+        """It asks for a pause from now on. A longer one that runs already stays."""
+        ...
+
+    async def take_retry(self, dependency: str) -> timedelta:
+        """Takes a retry out of its budget: zero, or how long there will be none. While it cools, none is taken."""
+        ...
+
+
 class RunStore(Protocol):
     """The truth about runs. Every write is atomic; all time is the store's own clock.
 
     Raises `StoreError`s only: `VersionConflict` (read and decide again), `ClaimLost`,
     `StoreUnavailable`; and `RunNotFound`, `IdempotencyMismatch`.
     """
+
+    @property
+    def dependencies(self) -> Dependencies: ...
 
     def now(self) -> float:
         """The store's clock, in seconds, as well as it is known without asking."""
@@ -286,6 +315,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Claim",
+    "Dependencies",
     "Pause",
     "Process",
     "RunStore",

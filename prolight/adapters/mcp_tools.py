@@ -12,8 +12,9 @@ import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -132,6 +133,7 @@ class McpTools:
             picture_params=policy.picture_params,
             key_window=policy.key_window,
             probe=policy.probe and f"{self._namespace}.{policy.probe}",
+            retry=policy.retry,
         )
 
     def _target(self) -> Transport | MCPServer[Any]:
@@ -189,7 +191,7 @@ def _answered(error: MCPError, response: httpx2.Response | None, *, in_process: 
     status = response.status_code if response else 0
     message = f"the tool server answers: {error.error.message[:400]}"
     data = error.error.data if isinstance(error.error.data, dict) else {}
-    if response and status == 429:
+    if response and status in (429, 529):
         return RateLimited("the tool server asks for a pause", retry_after=_retry_after(response))
     if "code" in data:
         return ToolFailed(error.error.message[:400], code=str(data["code"])[:MAX_CODE_CHARS])
@@ -206,10 +208,21 @@ def _speaks_mcp(response: httpx2.Response) -> bool:
 
 
 def _retry_after(response: httpx2.Response) -> timedelta | None:
+    """Seconds, or a date (RFC 9110), which is set against the server's own clock where it tells that."""
+    said = response.headers.get("retry-after", "")
     try:
-        return timedelta(seconds=max(0.0, float(response.headers["retry-after"])))
-    except (KeyError, ValueError, OverflowError):
+        return timedelta(seconds=max(0.0, float(said)))
+    except (ValueError, OverflowError):
+        until, now = _moment(said), _moment(response.headers.get("date", "")) or datetime.now(UTC)
+        return max(timedelta(0), until - now) if until else None
+
+
+def _moment(said: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(said)
+    except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _result(tool: Tool, result: CallToolResult) -> ToolResult:

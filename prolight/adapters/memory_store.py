@@ -13,12 +13,14 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from prolight.adapters.memory_dependencies import MemoryDependencies
 from prolight.adapters.memory_record import LOOK_AGAIN_MS, Record
 from prolight.adapters.record import deadline_of, document_of, milliseconds
 from prolight.decisions import Decision, Queued
 from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
 from prolight.events import Event, Payload, parse
 from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
+from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.schemas import RunContext, Stage, State
 
 DUE_AT_A_TIME = 100
@@ -55,6 +57,7 @@ class MemoryStore:
         clock: Callable[[], float] = time.time,
         listens: Callable[[str], bool] = lambda _process: True,
         heard: Callable[[str], None] = lambda _event: None,
+        sparing: Sparing = DEFAULT_SPARING,
     ) -> None:
         self.clock = clock
         self.listens = listens
@@ -69,6 +72,7 @@ class MemoryStore:
         self._absent: dict[str, int] = {}
         self._paused: dict[Stage, Pause] = {}
         self._heard = heard
+        self.dependencies = MemoryDependencies(sparing, self._time)
         self._told = asyncio.Event()
 
     def now(self) -> float:
@@ -132,6 +136,7 @@ class MemoryStore:
             late = ClaimLost if write.holder else VersionConflict
             raise late(f"run {run.run_id}: the time for this has passed")
         record.write(write, document, now)
+        self.dependencies.asked(write.asks)
         self._tell(record, write.decision.events, now)
         return record.remember(write, replace(record.view(), run=run))
 

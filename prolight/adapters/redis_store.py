@@ -22,9 +22,10 @@ from typing import Any, Self
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, milliseconds
+from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
 from prolight.adapters.redis_replies import pairs, process, readable, snapshot
-from prolight.adapters.redis_server import Durability, inspect_server
+from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
 from prolight.adapters.redis_url import safe_url, tls_trouble
 from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
 from prolight.errors import (
@@ -40,6 +41,7 @@ from prolight.errors import (
 from prolight.events import Event, Note, parse
 from prolight.lifecycle import STAGES
 from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
+from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.schemas import Stage, compact_json
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class RedisStore:
         crashes_to_poison: int = 5,
         retention: timedelta = timedelta(days=7),
         patience: timedelta = timedelta(seconds=5),
+        sparing: Sparing = DEFAULT_SPARING,
         link: RedisLink | None = None,
     ) -> None:
         self.url = url
@@ -71,6 +74,7 @@ class RedisStore:
         self._retention_ms = milliseconds(retention)
         self._patience = patience.total_seconds()
         self._told_at, self._told = time.monotonic(), 0.0
+        self.dependencies = RedisDependencies(sparing, self._script, self.now)
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
@@ -134,7 +138,7 @@ class RedisStore:
         base, run = write.base, write.decision.run
         place, ms, budget = _placed(write.decision.placement)
         journal = [part for entry in write.journal.items() for part in entry]
-        how, ver, seq, _ = await self._script(
+        how, ver, seq, _, pauses = await self._script(
             "commit",
             run.run_id,
             base.ver,
@@ -152,6 +156,7 @@ class RedisStore:
             document_of(run),
             len(write.journal),
             *journal,
+            *self.dependencies.asked(write.asks),
             *(event.body() for event in write.decision.events),
         )
         match how:
@@ -164,6 +169,7 @@ class RedisStore:
                 raise ClaimLost(f"the claim of run {run.run_id} has ended")
             case "gone":
                 raise RunNotFound(run.run_id)
+        self.dependencies.heard(write.asks, pauses)
         return committed(base, write.decision, ver=ver, seq=seq)
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
@@ -304,8 +310,8 @@ class RedisStore:
                 command = ("EVAL", script, *command[2:])
                 continue
             except RedisError as error:
-                if not _will_pass(error) or time.monotonic() + wait > give_up:
-                    raise _translated(error) from error
+                if not will_pass(error) or time.monotonic() + wait > give_up:
+                    raise translated(error) from error
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(1.0, wait * 2)
             for place, value in (asked_again or {}).items():
@@ -339,16 +345,6 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
             return "parked", milliseconds(after), ""
         case Ended(retention=retention):
             return "ended", milliseconds(retention), ""
-
-
-def _will_pass(error: RedisError) -> bool:
-    return str(error).startswith(("LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN"))
-
-
-def _translated(error: RedisError) -> Exception:
-    if _will_pass(error) or "OOM" in str(error) or "MISCONF" in str(error):
-        return StoreUnavailable(f"the store cannot write now: {error}")
-    return StoreRefused(f"the store refuses: {error}")
 
 
 @cache

@@ -14,13 +14,15 @@ from typing import Any
 
 from prolight.adapters.mcp_tools import McpTools, pooled_http
 from prolight.adapters.registry import Server
-from prolight.errors import CallError, NotSent
+from prolight.errors import CallError, NotSent, RateLimited
 from prolight.ports import Tool, ToolResult
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_AFTER = timedelta(seconds=2)
-"""A server that was away is looked at again so much later, or as soon as somebody needs it."""
+"""A server that was away is looked at again so much later, or as soon as somebody needs it and it wants no pause."""
+LONGEST_PAUSE = timedelta(minutes=10)
+"""One that asks for a longer pause is looked at again after so long."""
 GLANCE = timedelta(seconds=1)
 """So long those who do not need a server wait while it is looked at for the first time, or all are wanted."""
 
@@ -69,7 +71,8 @@ class ToolServers:
         urgent = needing or (frozenset() if self._known else self._servers.keys())
         now = asyncio.get_running_loop().time()
         for name in self._servers.keys() - self._known.keys() - self._looks.keys():
-            if name in urgent or now >= self._look_again_at.get(name, now):
+            hurry = name in urgent and not isinstance(self._away.get(name), RateLimited)
+            if hurry or now >= self._look_again_at.get(name, now):
                 self._looks[name] = asyncio.create_task(self._discover(name))
         if waited_for := [look for name, look in self._looks.items() if name in urgent]:
             await asyncio.wait(waited_for)
@@ -82,7 +85,9 @@ class ToolServers:
             self._known[name] = await self._servers[name].tools()
         except CallError as error:
             self._away[name] = error
-            self._look_again_at[name] = asyncio.get_running_loop().time() + self._look_again_after
+            pause = error.retry_after.total_seconds() if error.retry_after else 0.0
+            wait = max(self._look_again_after, min(pause, LONGEST_PAUSE.total_seconds()))
+            self._look_again_at[name] = asyncio.get_running_loop().time() + wait
         else:
             self._away.pop(name, None)
         finally:

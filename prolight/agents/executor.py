@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from prolight.agents.base import Work, charged, discover
+from prolight.agents.base import Work, charged, discover, server_of
 from prolight.calls import Answer, Call, Probed
 from prolight.determinism import call_key, check_lock, fingerprint
 from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
@@ -107,6 +107,8 @@ class Progress:
             quote_usd=max(tool.price_usd, step.estimated_cost_usd),
             key_window=tool.key_window,
             probe=self._probe(tool, key) if tool.probe in self._tools else None,
+            dependency=server_of(tool),
+            retry=tool.retry,
             starting=self._step_started(step),
             finishing=lambda answer, reused: self._step_done(step, answer, reused),
         )

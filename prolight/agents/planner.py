@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from prolight.agents.base import Work, ask, charged, discover, json_schema
+from prolight.agents.base import Work, ask, charged, discover, json_schema, server_of
 from prolight.calls import Answer, Call
 from prolight.decisions import Deadlines
 from prolight.determinism import call_key, fingerprint, plan_hash
@@ -52,6 +52,8 @@ class Planner:
             effect=tool.effect,
             timeout=tool.timeout,
             quote_usd=tool.price_usd,
+            dependency=server_of(tool),
+            retry=tool.retry,
             finishing=_keep_inspection,
         )
 

@@ -28,7 +28,7 @@ from prolight.guardrails import Policy
 from prolight.ledger import Entry, LedgerPolicy
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.ports import ChatReply, ChatRequest, Claim, Snapshot, Tool, ToolResult, Write
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Artifact, Critique, Plan, RunRequest, Stage, State, Step, Usage, Verdict
 from prolight.sweeper import settle_overdue
 from tests.chaos import histories as lines
@@ -254,7 +254,7 @@ class Rehearsal:
             Critic(self.outside, self.outside, policy, self.deadlines),
             Executor(self.outside, policy),
         )
-        self.parts = Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, QUICK, LEDGER)
+        self.parts = Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(QUICK), LEDGER)
         self.names = [f"r{number}" for number in range(runs)]
 
     async def play(self) -> lines.History:

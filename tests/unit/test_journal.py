@@ -31,7 +31,7 @@ from prolight.journal import Journal
 from prolight.ledger import Entry, LedgerPolicy, late_key
 from prolight.lifecycle import released
 from prolight.ports import Effect
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Usage
 from prolight.writer import Writer
 from tests.unit.scripted import QUICK, START, World, tool, world
@@ -70,7 +70,7 @@ async def never() -> Answer:
 async def journal(here: World, policy: RetryPolicy = QUICK) -> tuple[Journal, Writer]:
     claim = await here.claim()
     writer = Writer(here.store, claim)
-    return Journal(writer, claim.journal, policy), writer
+    return Journal(writer, claim.journal, RetryPolicies(policy)), writer
 
 
 async def hand_over(here: World, writer: Writer, policy: RetryPolicy = QUICK) -> tuple[Journal, Writer]:

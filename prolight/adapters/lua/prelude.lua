@@ -19,6 +19,9 @@
 -- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires with the run
 -- prolight:aside          list   what lay in a queue and is no bell, the newest (JSON)     expires
 -- prolight:aside:counts   hash   reason -> how many were set aside                         expires
+-- prolight:cool:<name>     string until when this dependency asks for a pause             expires
+-- prolight:firsts:<name>   string how many calls to this dependency began, in one slice of time (:<n>) expires
+-- prolight:retries:<name>  string how often one was tried again in it                      expires
 -- prolight.<stage>        list   the Celery queue: bells
 
 local LOOK_AGAIN = 60000      -- a waiting run is looked at this often, whatever happens
@@ -108,6 +111,22 @@ local function numbers(values)
   local n = {}
   for i, value in ipairs(values) do n[i] = tonumber(value or 0) or 0 end
   return n
+end
+
+-- A dependency is a tool server or the provider of a model. Its tries are counted in slices of time, SLICES in a window.
+local SLICES = 6
+
+local function cooling(dependency) return tonumber(redis.call('GET', 'prolight:cool:' .. dependency) or 0) end
+local function slice_of(now, window) return math.floor(now / math.floor(window / SLICES)) end
+local function tries_key(kind, dependency, slice) return 'prolight:' .. kind .. ':' .. dependency .. ':' .. slice end
+
+local function tries_counted(kind, dependency, slice)
+  return tonumber(redis.call('GET', tries_key(kind, dependency, slice)) or 0)
+end
+
+local function count_tries(kind, dependency, count, now, window)
+  local key = tries_key(kind, dependency, slice_of(now, window))
+  if redis.call('INCRBY', key, count) == count then redis.call('PEXPIRE', key, 2 * window) end
 end
 
 -- A run as readers get it; false when there is none.
