@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from prolight.schemas import Artifact, RunContext, Stage, State, Usage
@@ -141,6 +142,8 @@ class Snapshot:
     ready: bool = False
     due_at: float | None = None
     hard_stop: float | None = None
+    child: str = ""
+    """The run that goes on where this one failed."""
 
     @property
     def activity(self) -> Literal["queued", "running", "backing off", "waiting for a person", "ended"]:
@@ -217,13 +220,20 @@ class RunStore(Protocol):
         """The store's clock, in seconds, as well as it is known without asking."""
         ...
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
-        """Accept a run; answers its id and whether it is new."""
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
+        """Accept a run; answers its id and whether it is new. A child comes with a journal, and its parent names it."""
         ...
 
     async def read(self, run_id: str) -> Snapshot: ...
-    async def recent(self, limit: int) -> list[Snapshot]:
-        """Newest first."""
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
+        """Newest first, without the `skip` newest."""
         ...
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:

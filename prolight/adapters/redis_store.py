@@ -9,23 +9,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, Self
 
-from pydantic import ValidationError
 from redis.exceptions import NoScriptError, RedisError
 
-from prolight.adapters.record import deadline_of, document_of, milliseconds
+from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
 from prolight.adapters.redis_link import Listening, RedisLink
 from prolight.adapters.redis_server import Durability, inspect_server
 from prolight.adapters.redis_url import safe_url, tls_trouble
+from prolight.adapters.redis_views import pairs, process_of, readable, snapshot_of
 from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
 from prolight.errors import (
     STORE_FIX,
@@ -40,9 +40,7 @@ from prolight.errors import (
 from prolight.events import Event, Note, parse
 from prolight.lifecycle import STAGES
 from prolight.ports import Claim, Process, Snapshot, Swept, Write
-from prolight.schemas import RunContext, Stage, compact_json
-
-log = logging.getLogger(__name__)
+from prolight.schemas import Stage, compact_json
 
 DUE_AT_A_TIME = 100
 ASIDE_KEPT = 100
@@ -92,7 +90,14 @@ class RedisStore:
     def now(self) -> float:
         return self._told + time.monotonic() - self._told_at
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
         run, queued = decision.run, decision.placement
         assert isinstance(queued, Queued) and queued.budget is not None
         how, run_id, _ = await self._script(
@@ -106,6 +111,9 @@ class RedisStore:
             milliseconds(queued.budget),
             deadline_of(run),
             document_of(run),
+            run.parent or "",
+            len(journal),
+            *journal_of(run, journal),
             *(event.body() for event in decision.events),
         )
         if how in ("idempotency_key", "run_id"):
@@ -116,19 +124,19 @@ class RedisStore:
         (_, view) = await self._script("read", run_id)
         if not view:
             raise RunNotFound(run_id)
-        return _snapshot(view)
+        return snapshot_of(view)
 
-    async def recent(self, limit: int) -> list[Snapshot]:
-        run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1) if limit > 0 else []
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
+        run_ids = await self._ask("ZREVRANGE", "prolight:runs", skip, skip + limit - 1) if limit > 0 else []
         views = (await self._script("read", *run_ids))[1:] if run_ids else []
-        return [_snapshot(view) for view in views if view]
+        return [snapshot_of(view) for view in views if view]
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         claim_id = uuid.uuid4().hex
         answer = await self._script(
             "claim", stage.value, count, claim_id, process, self._lease_ms, "", asked_again={5: "1"}
         )
-        return list(_readable(answer[1:]))
+        return list(readable(answer[1:]))
 
     async def commit(self, write: Write) -> Snapshot:
         base, run = write.base, write.decision.run
@@ -167,8 +175,8 @@ class RedisStore:
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
         described = {"pid": process.pid, "host": process.host, "slots": process.slots, "stages": process.stages}
-        pairs = [part for claim in claims.items() for part in claim]
-        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *pairs)
+        held = [part for claim in claims.items() for part in claim]
+        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *held)
         return set(answer[1:])
 
     async def retire(self, process: str) -> None:
@@ -184,26 +192,28 @@ class RedisStore:
         return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again))
 
     async def processes(self) -> list[Process]:
-        known = _pairs(await self._ask("HGETALL", "prolight:processes"))
-        absent = _pairs(await self._ask("HGETALL", "prolight:absent"))
-        return [_process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
+        known = pairs(await self._ask("HGETALL", "prolight:processes"))
+        absent = pairs(await self._ask("HGETALL", "prolight:absent"))
+        return [
+            process_of(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())
+        ]
 
     async def set_aside(self, counts: Mapping[str, int], newest: Sequence[Mapping[str, Any]]) -> None:
         """Keep what lay in a stage's queue and is no bell. Asked again after a lost answer it may count twice."""
-        pairs = [part for count in counts.items() for part in count]
+        counted = [part for count in counts.items() for part in count]
         entries = [json.dumps(entry) for entry in newest[-ASIDE_KEPT:]]
-        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *pairs, *entries)
+        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *counted, *entries)
 
     async def aside(self) -> Mapping[str, int]:
         """How many messages were set aside, by reason, until none came for the time of retention."""
-        counts = _pairs(await self._ask("HGETALL", "prolight:aside:counts"))
+        counts = pairs(await self._ask("HGETALL", "prolight:aside:counts"))
         return {reason: int(count) for reason, count in counts.items()}
 
     async def backlog(self) -> Mapping[Stage, int]:
         return {stage: int(await self._ask("ZCARD", f"prolight:ready:{stage}")) for stage in Stage}
 
     async def journal(self, run_id: str) -> Mapping[str, str]:
-        return _pairs(await self._ask("HGETALL", f"prolight:journal:{run_id}"))
+        return pairs(await self._ask("HGETALL", f"prolight:journal:{run_id}"))
 
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
         await self._script("late", run_id, *(part for entry in entries.items() for part in entry))
@@ -328,50 +338,6 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
             return "parked", milliseconds(after), ""
         case Ended(retention=retention):
             return "ended", milliseconds(retention), ""
-
-
-def _readable(answers: list[Any]) -> Iterator[Claim]:
-    """A record that this version cannot read is left to its lease; its neighbours are worked on."""
-    for run_id, view, journal in answers:
-        try:
-            yield Claim(_snapshot(view), _pairs(journal))
-        except ValidationError as error:
-            log.error("run %s: its record is not readable here: %s", run_id, error)
-
-
-def _snapshot(view: list[Any]) -> Snapshot:
-    document, ver, epoch, claim_id, owner, attempt, crashes, seq, hard_stop, ready, due = view
-    return Snapshot(
-        run=RunContext.from_json(document),
-        ver=int(ver),
-        epoch=int(epoch),
-        claim_id=claim_id,
-        owner=owner,
-        attempt=int(attempt),
-        crashes=int(crashes),
-        seq=int(seq),
-        ready=bool(ready),
-        due_at=float(due) / 1000 if due else None,
-        hard_stop=float(hard_stop) / 1000 if float(hard_stop) else None,
-    )
-
-
-def _process(id: str, described: dict[str, Any], *, alive: bool) -> Process:
-    stages = tuple(Stage(stage) for stage in described["stages"])
-    return Process(
-        id=id,
-        slots=described["slots"],
-        stages=stages,
-        host=described["host"],
-        pid=described["pid"],
-        beat_at=described["beat"] / 1000,
-        alive=alive,
-    )
-
-
-def _pairs(reply: Any) -> dict[str, str]:
-    """RESP2 and scripts answer hashes as lists, RESP3 as maps."""
-    return dict(reply) if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _will_pass(error: RedisError) -> bool:
