@@ -16,6 +16,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, suppress
 from datetime import timedelta
+from decimal import Decimal
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -31,6 +32,7 @@ from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.pictures import ingest
 from prolight.ports import Snapshot
+from prolight.redrive import EVERY_FAILURE, Failures, redrive
 from prolight.schemas import Artifact, Plan, RunRequest, State
 from prolight.settings import Settings
 from prolight.why import Around, Why, why
@@ -213,6 +215,25 @@ class AsyncClient:
             result=result,
         )
 
+    async def failed(self, wanted: Failures = EVERY_FAILURE, *, limit: int = 20) -> tuple[Snapshot, ...]:
+        """The failed runs that are meant, newest first. Looks through all runs of the store."""
+        store, found, looked = await self._opened(), dict[str, Snapshot](), 0
+        while len(found) < limit and (page := await store.recent(SEARCHED, looked)):
+            looked += SEARCHED
+            found |= {one.run.run_id: one for one in page if wanted.hold(one.run, now=store.now())}
+        return tuple(found.values())[:limit]
+
+    async def redrive(self, run_id: str, *, budget_usd: Decimal | None = None) -> str:
+        """Go on with a failed run as a new one, in the stage that failed; answers the child's id.
+
+        Asked again: the same child, or the child's own when that has failed too. Nothing that is done is bought again.
+        The budget is as large as the parent's, by default. Raises `IllegalMove`, `ArtifactMissing`.
+        """
+        store, deadlines = await self._opened(), self.settings.deadlines
+        await assets.find(self.artifact_store, (await store.read(run_id)).run.picture)
+        child = await redrive(store, run_id, new_id=new_run_id, budget_usd=budget_usd, deadlines=deadlines)
+        return child.run.run_id
+
     async def why(self, run_id: str) -> Why:
         """Why the run does not move, in one sentence, and when somebody looks at it next."""
         store = await self._opened()
@@ -306,6 +327,8 @@ class Client:
     approve = _sync(AsyncClient.approve)
     reject = _sync(AsyncClient.reject)
     review = _sync(AsyncClient.review)
+    failed = _sync(AsyncClient.failed)
+    redrive = _sync(AsyncClient.redrive)
     why = _sync(AsyncClient.why)
     artifacts = _sync(AsyncClient.artifacts)
     download = _sync(AsyncClient.download)

@@ -138,7 +138,7 @@ class Journal:
                 self._adopt(call, entry, found)
             case "absent":
                 absent = entry.evolve(status="refused", doubts=1, reason="the other side says that it never happened")
-                self._keep(call, absent, give_back=entry)
+                self._keep(call, absent, give_back=entry if entry.tries > entry.inherited else None)
             case _:
                 raise _review(call, entry, f"{doubt(entry)}; asked for it, the other side gives no clear answer")
 
@@ -208,6 +208,7 @@ class Journal:
             first_started_at=before.first_started_at if before else now,
             quote_usd=call.quote_usd,
             doubts=before.doubts + before.unclear if before else 0,
+            inherited=before.inherited if before else 0,
         )
         asked = time.monotonic()
         await self._write_start(call, entry, before)
@@ -291,7 +292,7 @@ class Journal:
         entry = self._entry(call.key)
         if isinstance(error, OutcomeUnknown) and not isinstance(self._next_step(call, entry), Send):
             return
-        policy, tries = self._policy, entry.tries if entry else waits
+        policy, tries = self._policy, entry.tries - entry.inherited if entry else waits
         if isinstance(error, NotSent):  # costs no try: the run waits for the server until its deadline
             policy, tries = replace(policy, max_tries=sys.maxsize), waits
         wait = retry.decide(policy, error, tries=tries, left=self._writer.left(), jitter=random.random())
