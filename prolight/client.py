@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from prolight import assets, commands, lifecycle, portal
+from prolight.adapters.redis_audit import Progress, audit
 from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
+from prolight.audit import Audit
 from prolight.bootstrap import connect_artifacts, connect_store
 from prolight.determinism import fingerprint, sha256
 from prolight.errors import NothingFinished
@@ -234,6 +236,13 @@ class AsyncClient:
         child = await redrive(store, run_id, new_id=new_run_id, budget_usd=budget_usd, deadlines=deadlines)
         return child.run.run_id
 
+    async def audit(self, progress: Progress = lambda runs, keys: None) -> Audit:
+        """Look at everything in the store, and write nothing: what is left over, missing or does not fit together.
+
+        It may be asked while workers are busy. What looks wrong is looked at again after five seconds.
+        """
+        return await audit(await self._opened(), self.artifact_store, progress=progress)
+
     async def why(self, run_id: str) -> Why:
         """Why the run does not move, in one sentence, and when somebody looks at it next."""
         store = await self._opened()
@@ -329,6 +338,7 @@ class Client:
     review = _sync(AsyncClient.review)
     failed = _sync(AsyncClient.failed)
     redrive = _sync(AsyncClient.redrive)
+    audit = _sync(AsyncClient.audit)
     why = _sync(AsyncClient.why)
     artifacts = _sync(AsyncClient.artifacts)
     download = _sync(AsyncClient.download)

@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "assets": ("prolight.cli.assets:app", "Pictures kept under a name: add, list."),
     "tools": ("prolight.cli.tools:tools", "The tools that plans may use, and the servers that do not answer."),
     "worker": ("prolight.cli.worker:worker", "Run a Celery worker for some stages or all."),
+    "audit": (
+        "prolight.cli.audit:audit",
+        "Is the store in order: nothing left over, missing or lost?",
+    ),
     "doctor": ("prolight.cli.doctor:doctor", "What works here, what does not, and how to mend it."),
     "bench": ("prolight.cli.bench:bench", "Measure this installation."),
 }

@@ -175,9 +175,15 @@ async def test_real_workers_complete_a_redriven_run_and_apply_its_first_step_onc
             ended = await fleet.client.wait(parent)
             assert (ended.run.state, ended.run.error and ended.run.error.code) == (State.FAILED, "no_light")
 
+            await control.script("hold_before_apply", tool="keyed")
             child = await fleet.client.redrive(parent)
+            await control.held(tool="keyed")
+            busy = await fleet.client.audit()
+            await control.release()
             done = await fleet.client.wait(child)
+            quiet = await fleet.client.audit()
 
+    assert (busy.findings, quiet.findings) == ((), ()), "with a call under way, and at the end"
     assert done.run.state is State.COMPLETED
     applied = [receipt["label"] for receipt in read(ledger) if receipt["what"] == "applied"]
     assert applied == ["blind-1", "billed-2", "keyed-3"]

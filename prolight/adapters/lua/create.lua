@@ -26,7 +26,7 @@ local before_events = 11 + 2 * entries
 local seq = #ARGV - before_events
 redis.call('HSET', run_key(id), 'ver', 1, 'epoch', 0, 'seq', seq, 'state', state, 'stage', stage, 'claim', '', 'owner', '',
   'attempt', 0, 'crashes', 0, 'created', now, 'fingerprint', fingerprint, 'hard_stop', 0, 'deadline', deadline,
-  'stage_ms', stage_ms, 'stage_deadline', 0, 'idem', idem, 'document', document)
+  'stage_ms', stage_ms, 'stage_deadline', 0, 'backs_off', 0, 'idem', idem, 'document', document)
 for i = 12, before_events, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
 if parent ~= '' and redis.call('EXISTS', run_key(parent)) == 1 then redis.call('HSET', run_key(parent), 'child', id) end
 redis.call('ZADD', 'prolight:runs', now, id)

@@ -1,7 +1,7 @@
 -- Shared by all scripts: it stands before each of them. All times are milliseconds of the store's own clock.
 --
 -- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem child
---                                hard_stop deadline stage_ms stage_deadline op<n> op_ver<n> expires after the run ended
+--                                hard_stop deadline stage_ms stage_deadline backs_off op<n> op_ver<n> expires after the run ended
 -- prolight:journal:<id>   hash   call key -> entry (JSON)                                  expires with the run
 -- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
 -- prolight:runs           zset   run id, by creation: the index that lists read
