@@ -16,11 +16,12 @@ from typing import Literal
 from pydantic import ValidationError
 
 from prolight.ledger import Entry
-from prolight.lifecycle import TERMINAL
-from prolight.schemas import SHA256, RunContext, Stage
+from prolight.lifecycle import PARKED, TERMINAL
+from prolight.schemas import SHA256, RunContext, Stage, State
 
 FOR_EVER, NOT_THERE = -1, -2
 """Milliseconds left of a key that never expires, and of one that is not there."""
+LOOK_AGAIN_MS = 60_000
 SLACK_MS = 120_000
 """A run, its keys and its place in the lists go at about the same time, by two clocks."""
 
@@ -130,8 +131,17 @@ def _events(facts: Facts) -> Iterator[Wrong]:
 
 def _due(facts: Facts) -> Iterator[Wrong]:
     if facts.due is None:
-        fix = f"ZADD prolight:due NX {facts.now:.0f} run:{facts.run_id}"
+        fix = f"ZADD prolight:due NX {_next_look(facts):.0f} run:{facts.run_id}"
         yield "no_due", "it is live, and nobody will ever look at it", fix
+
+
+def _next_look(facts: Facts) -> float:
+    """In time for a person's silence; not at once where somebody works on it, whose claim that would end."""
+    run = _run(facts)
+    if run and run.state in PARKED:
+        asked = run.review if run.state is State.NEEDS_REVIEW else run.approval
+        return asked.until * 1000 if asked else facts.now
+    return facts.now + LOOK_AGAIN_MS if facts.claim else facts.now
 
 
 def _ready(facts: Facts) -> Iterator[Wrong]:

@@ -263,7 +263,7 @@ class RunStore(Protocol):
 
     async def journal(self, run_id: str) -> Mapping[str, str]: ...
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
-        """Add results to a run's journal without a claim. What is there already stays."""
+        """Add results to a run's journal without a claim, and to that of its child. What is there already stays."""
         ...
 
     async def events(self, run_id: str, after: int = 0) -> list[str]:

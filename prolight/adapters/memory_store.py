@@ -236,8 +236,9 @@ class MemoryStore:
         return dict(record.journal) if record else {}
 
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
-        if record := self._find(run_id, self._time()):
+        while record := self._find(run_id, self._time()):
             record.journal = {**entries, **record.journal}
+            run_id = record.child
 
     async def events(self, run_id: str, after: int = 0) -> list[str]:
         record = self._find(run_id, self._time())

@@ -149,6 +149,13 @@ class TestAChild:
         assert (await backend.store.read("run-1")).child == ""
         assert await backend.store.journal("child") == {}
 
+    async def test_gets_what_its_parents_calls_bring_late(self, backend: Backend) -> None:
+        parent = await failed_run(backend)
+        await child_of(backend, parent, journal={"key#1": "first"})
+        await backend.store.keep_late("run-1", {"key#1": "second", "key#2": "late"})
+        assert await backend.store.journal("run-1") == {"key#1": "second", "key#2": "late"}
+        assert await backend.store.journal("child") == {"key#1": "first", "key#2": "late"}
+
     @pytest.mark.needs("server")
     async def test_is_made_once_though_the_answer_is_lost(self, backend: Backend, lossy: Losses) -> None:
         parent = await failed_run(backend)

@@ -10,7 +10,7 @@ import pytest
 
 from prolight.audit import FOR_EVER, NOT_THERE, Facts, Finding, judge, judge_key, pictures
 from prolight.ledger import Entry
-from prolight.schemas import ExecutionResult, RunContext, State, StepResult
+from prolight.schemas import ExecutionResult, Review, RunContext, State, StepResult
 from tests.unit.scripted import PICTURE, picture
 
 NOW = 1_000_000.0
@@ -145,6 +145,13 @@ def test_two_findings_are_the_same_when_the_run_has_not_moved_whatever_the_words
     assert one.fix != later.fix
     assert one == later
     assert later != moved
+
+
+def test_the_look_that_is_missing_comes_at_once_but_takes_no_claim_away_and_no_persons_time() -> None:
+    review = Review(call="t.light", why="outcome_unknown", message="?", until=5_000.0)
+    parked = facts(RUN.evolve(state=State.NEEDS_REVIEW, review=review), stage="", ready=())
+    fixes = [judge(replace(run, due=None))[0].fix for run in (facts(), held(), parked)]
+    assert fixes == [f"ZADD prolight:due NX {moment} run:r" for moment in (1_000_000, 1_060_000, 5_000_000)]
 
 
 def test_a_live_run_needs_its_picture_and_what_its_steps_made() -> None:

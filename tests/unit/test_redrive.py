@@ -13,6 +13,7 @@ from prolight import commands
 from prolight.decisions import Queued
 from prolight.errors import IllegalMove, OutcomeUnknown, RateLimited, ToolFailed
 from prolight.events import StepMoved
+from prolight.ledger import Entry, late_key
 from prolight.outcomes import BackingOff, Executed, Failed, Judged, Planned, Unclear
 from prolight.ports import Snapshot, ToolResult
 from prolight.redrive import Failures, failed_stage, redrive, redriven
@@ -134,6 +135,20 @@ async def test_a_blind_call_in_doubt_asks_a_person_and_is_not_sent() -> None:
     assert here.tools.names == ["t.light"]
     run = (await here.store.read("r1")).run
     assert (run.state, run.spent_usd, run.reserved_usd) == (State.NEEDS_REVIEW, Decimal(0), Decimal(0))
+
+
+async def test_what_the_parents_call_brings_late_is_taken_for_the_childs() -> None:
+    here = await lost("blind")
+    await again(here)
+    [(key, text)] = (await here.store.journal("r")).items()
+    late = Entry.model_validate_json(text).evolve(status="done", result={"artifact": None, "output": {"late": True}})
+    await here.store.keep_late("r", {late_key(key, 1): late.model_dump_json()})
+    assert isinstance(await (await here.attempt()).make(), Executed)
+    assert here.tools.names == ["t.light"]
+    run = (await here.store.read("r1")).run
+    assert run.exec_result
+    assert run.exec_result.steps[0].output == {"late": True}
+    assert run.spent_usd == 0, "the parent's bill has it"
 
 
 async def test_a_billed_call_in_doubt_is_sent_once_more_with_an_allowance_of_its_own() -> None:
