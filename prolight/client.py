@@ -46,6 +46,8 @@ PATIENCE = timedelta(seconds=5)
 """How long a client waits for a store that does not answer."""
 SEARCHED = 1000
 """How many of the newest runs a filtered list looks through."""
+PAGE = 200
+"""So many runs are read at once by who looks through all of them: a script keeps everybody else waiting."""
 LAST_WORDS = 20
 """So many of the newest events may hold the reason for a pause."""
 
@@ -220,8 +222,8 @@ class AsyncClient:
     async def failed(self, wanted: Failures = EVERY_FAILURE, *, limit: int = 20) -> tuple[Snapshot, ...]:
         """The failed runs that are meant, newest first. Looks through all runs of the store."""
         store, found, looked = await self._opened(), dict[str, Snapshot](), 0
-        while len(found) < limit and (page := await store.recent(SEARCHED, looked)):
-            looked += SEARCHED
+        while len(found) < limit and (page := await store.recent(PAGE, looked)):
+            looked += PAGE
             found |= {one.run.run_id: one for one in page if wanted.hold(one.run, now=store.now())}
         return tuple(found.values())[:limit]
 

@@ -14,7 +14,10 @@ TELL_EVERY = 10_000
 
 
 def audit(as_json: Json = False) -> ExitCode:
-    """Look at every run, key and list of the store, and change nothing. Safe beside busy workers. Exit 1: findings."""
+    """Look at every run, key and list of the store, and change nothing. Safe beside busy workers.
+
+    Exit 1 when something is found. A fix in capitals is a command for `redis-cli`.
+    """
     found = wait_for(_audit())
     for finding in found.findings:
         if as_json:
