@@ -116,7 +116,7 @@ class Journal:
 
     def _check_tries(self, call: Call, entry: Entry | None) -> None:
         """Whoever takes the run over has no more tries than who had it before; a person's word gives one more."""
-        if entry and entry.tries >= self._policy(call).max_tries and entry.cleared != entry.tries:
+        if entry and entry.tries - entry.inherited >= self._policy(call).max_tries and entry.cleared != entry.tries:
             raise OutcomeUnknown(f"{call.name} was tried {entry.tries} times: {entry.reason or 'no answer'}"[:400])
 
     def _next_step(self, call: Call, entry: Entry | None) -> NextStep:
@@ -157,7 +157,7 @@ class Journal:
                 self._adopt(call, entry, found)
             case "absent":
                 absent = entry.evolve(status="refused", doubts=1, reason="the other side says that it never happened")
-                self._keep(call, absent, give_back=entry)
+                self._keep(call, absent, give_back=entry if entry.tries > entry.inherited else None)
             case _:
                 raise _review(call, entry, f"{doubt(entry)}; asked for it, the other side gives no clear answer")
 
@@ -228,6 +228,7 @@ class Journal:
             first_started_at=before.first_started_at if before else now,
             quote_usd=call.quote_usd,
             doubts=before.doubts + before.unclear if before else 0,
+            inherited=before.inherited if before else 0,
         )
         asked = time.monotonic()
         await self._write_start(call, entry, before)
@@ -313,7 +314,7 @@ class Journal:
     async def _wait_before_next(self, call: Call, error: CallError, waits: int) -> None:
         """Returns when it is time for the next look. Raises the error where no further try may follow."""
         entry, policy = self._entry(call.key), self._policy(call)
-        tries, left = entry.tries if entry else waits, self._writer.left()
+        tries, left = entry.tries - entry.inherited if entry else waits, self._writer.left()
         await self._pacing.heed(call, error, retry.backoff(policy, tries))
         if isinstance(error, OutcomeUnknown) and not isinstance(self._next_step(call, entry), Send):
             return

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from prolight.retry import UNCHANGED, RetryChange
@@ -143,6 +144,8 @@ class Snapshot:
     ready: bool = False
     due_at: float | None = None
     hard_stop: float | None = None
+    child: str = ""
+    """The run that goes on where this one failed."""
 
     @property
     def activity(self) -> Literal["queued", "running", "backing off", "waiting for a person", "ended"]:
@@ -255,13 +258,20 @@ class RunStore(Protocol):
         """The store's clock, in seconds, as well as it is known without asking."""
         ...
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
-        """Accept a run; answers its id and whether it is new."""
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
+        """Accept a run; answers its id and whether it is new. A child comes with a journal, and its parent names it."""
         ...
 
     async def read(self, run_id: str) -> Snapshot: ...
-    async def recent(self, limit: int) -> list[Snapshot]:
-        """Newest first."""
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
+        """Newest first, without the `skip` newest."""
         ...
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
@@ -297,7 +307,7 @@ class RunStore(Protocol):
     async def paused(self) -> Mapping[Stage, Pause]: ...
     async def journal(self, run_id: str) -> Mapping[str, str]: ...
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
-        """Add results to a run's journal without a claim. What is there already stays."""
+        """Add results to a run's journal without a claim, and to that of its child. What is there already stays."""
         ...
 
     async def events(self, run_id: str, after: int = 0) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import random
 import time
 import uuid
@@ -17,16 +16,17 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, Self
 
 from redis.exceptions import NoScriptError, RedisError
 
-from prolight.adapters.record import deadline_of, document_of, milliseconds
+from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
 from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
-from prolight.adapters.redis_replies import pairs, process, readable, snapshot
 from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
 from prolight.adapters.redis_url import safe_url, tls_trouble
+from prolight.adapters.redis_views import pairs, process_of, readable, snapshot_of
 from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
 from prolight.errors import (
     STORE_FIX,
@@ -43,8 +43,6 @@ from prolight.lifecycle import STAGES
 from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
 from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.schemas import Stage, compact_json
-
-log = logging.getLogger(__name__)
 
 DUE_AT_A_TIME = 100
 ASIDE_KEPT = 100
@@ -96,7 +94,14 @@ class RedisStore:
     def now(self) -> float:
         return self._told + time.monotonic() - self._told_at
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
         run, queued = decision.run, decision.placement
         assert isinstance(queued, Queued) and queued.budget is not None
         how, run_id, _ = await self._script(
@@ -110,6 +115,9 @@ class RedisStore:
             milliseconds(queued.budget),
             deadline_of(run),
             document_of(run),
+            run.parent or "",
+            len(journal),
+            *journal_of(run, journal),
             *(event.body() for event in decision.events),
         )
         if how in ("idempotency_key", "run_id"):
@@ -120,12 +128,12 @@ class RedisStore:
         (_, view) = await self._script("read", run_id)
         if not view:
             raise RunNotFound(run_id)
-        return snapshot(view)
+        return snapshot_of(view)
 
-    async def recent(self, limit: int) -> list[Snapshot]:
-        run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1) if limit > 0 else []
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
+        run_ids = await self._ask("ZREVRANGE", "prolight:runs", skip, skip + limit - 1) if limit > 0 else []
         views = (await self._script("read", *run_ids))[1:] if run_ids else []
-        return [snapshot(view) for view in views if view]
+        return [snapshot_of(view) for view in views if view]
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         claim_id = uuid.uuid4().hex
@@ -174,8 +182,8 @@ class RedisStore:
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
         described = {"pid": process.pid, "host": process.host, "slots": process.slots, "stages": process.stages}
-        pairs = [part for claim in claims.items() for part in claim]
-        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *pairs)
+        held = [part for claim in claims.items() for part in claim]
+        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *held)
         return set(answer[1:])
 
     async def retire(self, process: str) -> None:
@@ -193,13 +201,15 @@ class RedisStore:
     async def processes(self) -> list[Process]:
         known = pairs(await self._ask("HGETALL", "prolight:processes"))
         absent = pairs(await self._ask("HGETALL", "prolight:absent"))
-        return [process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
+        return [
+            process_of(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())
+        ]
 
     async def set_aside(self, counts: Mapping[str, int], newest: Sequence[Mapping[str, Any]]) -> None:
         """Keep what lay in a stage's queue and is no bell. Asked again after a lost answer it may count twice."""
-        pairs = [part for count in counts.items() for part in count]
+        counted = [part for count in counts.items() for part in count]
         entries = [json.dumps(entry) for entry in newest[-ASIDE_KEPT:]]
-        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *pairs, *entries)
+        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *counted, *entries)
 
     async def aside(self) -> Mapping[str, int]:
         """How many messages were set aside, by reason, until none came for the time of retention."""

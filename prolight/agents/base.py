@@ -66,7 +66,7 @@ async def ask(
     """
     run, quote = work.run, model.quote(request)
     arguments_hash = fingerprint([model.prompt_hash, request.role, request.facts])
-    numbers = (call_key(run.run_id, request.role, run.round, number) for number in itertools.count())
+    numbers = (call_key(run.journal_id, request.role, run.round, number) for number in itertools.count())
     call = Call(
         key=work.journal.unused(numbers, arguments_hash),
         name=model.model_version,

@@ -97,7 +97,7 @@ class Progress:
         check_lock(lock, self._plan, self._pins)
         arguments = self._resolved(step.params)
         check_call(step, arguments, tool, self._executor.policy)
-        key = call_key(self._work.run.run_id, lock.plan_hash, step.id, 0)
+        key = call_key(self._work.run.journal_id, lock.plan_hash, step.id, 0)
         call = Call(
             key=key,
             name=step.tool,

@@ -46,7 +46,7 @@ class Planner:
             return None
         arguments = {"picture": work.run.picture}
         call = Call(
-            key=call_key(work.run.run_id, "inspect", INPUT),
+            key=call_key(work.run.journal_id, "inspect", INPUT),
             name=tool.name,
             arguments_hash=fingerprint(arguments),
             effect=tool.effect,
@@ -79,7 +79,7 @@ class Planner:
             input_sha256=run.picture,
             model_version=model,
             prompt_hash=self.model.prompt_hash,
-            seed=int(fingerprint(run.run_id)[:8], 16),
+            seed=int(fingerprint(run.journal_id)[:8], 16),
             tool_pins={step.tool: tools[step.tool].pin for step in plan.steps if step.tool in tools},
             policy_version=self.policy.version,
             prolight_version=PROLIGHT_VERSION,

@@ -82,7 +82,7 @@ async def _show(run_id: str, *, as_json: bool) -> ExitCode:
 def whole(snapshot: Snapshot) -> dict[str, object]:
     """The run's whole document, and what the store knows besides."""
     beside = {name: getattr(snapshot, name) for name in ("ver", "epoch", "attempt", "activity")}
-    return {**snapshot.run.to_dict(), **beside}
+    return {**snapshot.run.to_dict(), **beside, "child": snapshot.child or None}
 
 
 def cancel(

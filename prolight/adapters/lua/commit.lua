@@ -55,7 +55,7 @@ end
 for i = first_event, #ARGV do tell(id, seq + i - first_event + 1, epoch, now, ARGV[i]) end
 
 if place ~= 'held' then
-  redis.call('HSET', key, 'claim', '', 'owner', '', 'hard_stop', 0)
+  redis.call('HSET', key, 'claim', '', 'owner', '', 'hard_stop', 0, 'backs_off', place == 'queued' and ms > 0 and now + ms or 0)
   if owner ~= '' then
     redis.call('HDEL', 'prolight:claims:' .. owner, id)
     if by == 'client' then redis.call('PUBLISH', 'prolight:process:' .. owner, id) end

@@ -1,7 +1,7 @@
 -- Shared by all scripts: it stands before each of them. All times are milliseconds of the store's own clock.
 --
--- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem
---                                hard_stop deadline stage_ms stage_deadline op<n> op_ver<n> expires after the run ended
+-- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem child
+--                                hard_stop deadline stage_ms stage_deadline backs_off op<n> op_ver<n> expires after the run ended
 -- prolight:journal:<id>   hash   call key -> entry (JSON)                                  expires with the run
 -- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
 -- prolight:runs           zset   run id, by creation: the index that lists read
@@ -131,9 +131,9 @@ end
 
 -- A run as readers get it; false when there is none.
 local function view(id)
-  local v = redis.call('HMGET', run_key(id), 'document', 'ver', 'epoch', 'claim', 'owner', 'attempt', 'crashes', 'seq', 'hard_stop', 'stage')
+  local v = redis.call('HMGET', run_key(id), 'document', 'ver', 'epoch', 'claim', 'owner', 'attempt', 'crashes', 'seq', 'hard_stop', 'stage', 'child')
   if not v[1] then return false end
   local ready = v[10] ~= '' and redis.call('ZSCORE', 'prolight:ready:' .. v[10], id) and 1 or 0
   local due = redis.call('ZSCORE', 'prolight:due', due_entry(id))
-  return {v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], ready, due or ''}
+  return {v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], ready, due or '', v[11] or ''}
 end
