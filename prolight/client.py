@@ -16,6 +16,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, suppress
 from datetime import timedelta
+from decimal import Decimal
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -25,13 +26,13 @@ from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
 from prolight.bootstrap import connect_artifacts, connect_store
 from prolight.determinism import fingerprint, sha256
-from prolight.errors import NothingFinished
+from prolight.errors import InvalidInput, NothingFinished
 from prolight.events import Blocked, Event, Status, Warned, parse
 from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.pictures import ingest
-from prolight.ports import Snapshot
-from prolight.schemas import Artifact, Plan, RunRequest, State
+from prolight.ports import Process, Snapshot
+from prolight.schemas import Artifact, Plan, RunRequest, Stage, State
 from prolight.settings import Settings
 from prolight.why import Around, Why, why
 
@@ -82,6 +83,8 @@ class AsyncClient:
         brief: str,
         *,
         ask: bool = False,
+        budget_usd: Decimal | str | None = None,
+        deadline: timedelta | float | None = None,
         metadata: dict[str, str] | None = None,
         idempotency_key: str | None = None,
         run_id: str | None = None,
@@ -89,12 +92,15 @@ class AsyncClient:
         """Accept a run and answer its id. With an idempotency key: the same run for the same content.
 
         `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan.
+        `budget_usd` and `deadline` (of working time; a bare number is seconds) stand for the settings' own.
         Nothing is kept of what is refused. Raises `InvalidInput`, `ArtifactMissing`.
         """
         store = await self._opened()
         asked = {
             "brief": brief,
             "ask": ask,
+            "budget_usd": budget_usd,
+            "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
             "metadata": metadata or {},
             "idempotency_key": idempotency_key,
             "run_id": run_id,
@@ -106,6 +112,7 @@ class AsyncClient:
             content = assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
             taken = await asyncio.to_thread(ingest, content, self.settings.picture_limits)
             request = RunRequest.parse(picture_id=sha256(taken.content), **asked)
+            self._check_limits(request)
             await store.identify_artifacts(self.artifact_store.identity)
             await self.artifact_store.put(taken.content, media_type=taken.media_type)
         return await self.enqueue(request)
@@ -120,6 +127,7 @@ class AsyncClient:
     async def enqueue(self, request: RunRequest) -> str:
         """Accept a run on a picture that the artifact store already holds."""
         store = await self._opened()
+        self._check_limits(request)
         await assets.find(self.artifact_store, request.picture_id)
         decision = lifecycle.submitted(
             request,
@@ -133,6 +141,15 @@ class AsyncClient:
             decision, fingerprint=fingerprint(asked), idempotency_key=request.idempotency_key
         )
         return run_id
+
+    def _check_limits(self, request: RunRequest) -> None:
+        budget, most = request.budget_usd, self.settings.max_budget_usd
+        if budget is not None and budget > most:
+            raise InvalidInput(f"is {budget} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="budget_usd")
+        deadline, longest = request.deadline_seconds, self.settings.max_run_deadline_seconds
+        if deadline is not None and deadline > longest:
+            message = f"is {deadline:g} s, at most {longest:g} (PROLIGHT_MAX_RUN_DEADLINE_SECONDS)"
+            raise InvalidInput(message, field="deadline_seconds")
 
     async def get(self, run_id: str) -> Snapshot:
         """Raises `RunNotFound`."""
@@ -222,8 +239,21 @@ class AsyncClient:
             processes=await store.processes(),
             backlog=await store.backlog(),
             said=await self._last_words(snapshot),
+            paused=await store.paused(),
         )
         return why(snapshot, around)
+
+    async def workers(self) -> tuple[Process, ...]:
+        """The worker processes that the store knows."""
+        return tuple(await (await self._opened()).processes())
+
+    async def pause(self, *stages: Stage, reason: str = "", by: str | None = None) -> None:
+        """Stop new claims of these stages (none: of all), in the whole fleet; what is worked on goes on."""
+        await (await self._opened()).pause(stages or tuple(Stage), by=by or principal(), reason=reason)
+
+    async def resume(self, *stages: Stage) -> None:
+        """Let these stages (none: all) go on."""
+        await (await self._opened()).resume(stages or tuple(Stage))
 
     async def artifacts(self, run_id: str) -> tuple[Artifact, ...]:
         """The finished pictures, for `download`. Raises `NothingFinished` for a run that is not COMPLETED."""
@@ -307,6 +337,9 @@ class Client:
     reject = _sync(AsyncClient.reject)
     review = _sync(AsyncClient.review)
     why = _sync(AsyncClient.why)
+    workers = _sync(AsyncClient.workers)
+    pause = _sync(AsyncClient.pause)
+    resume = _sync(AsyncClient.resume)
     artifacts = _sync(AsyncClient.artifacts)
     download = _sync(AsyncClient.download)
     durability = _sync(AsyncClient.durability)

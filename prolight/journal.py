@@ -89,6 +89,7 @@ class Journal:
                 return answer
             match self._next_step(call, entry):
                 case Send():
+                    self._check_tries(call, entry)
                     try:
                         return await self._try(call, entry, send)
                     except CallError as error:
@@ -112,6 +113,11 @@ class Journal:
                 return None
             raise _review(call, entry, f"{call.name} was called with other arguments before: the code has changed")
         return entry
+
+    def _check_tries(self, call: Call, entry: Entry | None) -> None:
+        """Whoever takes the run over has no more tries than who had it before; a person's word gives one more."""
+        if entry and entry.tries >= self._policy(call).max_tries and entry.cleared != entry.tries:
+            raise OutcomeUnknown(f"{call.name} was tried {entry.tries} times: {entry.reason or 'no answer'}"[:400])
 
     def _next_step(self, call: Call, entry: Entry | None) -> NextStep:
         now = self._writer.now()
@@ -176,7 +182,7 @@ class Journal:
             run = _open_try_spent(run, before)
             if give_back:
                 run = run.evolve(spent_usd=run.spent_usd - give_back.quote_usd)
-            return Changed(run, journal={call.key: text})
+            return Changed(run, journal={call.key: text}, settled=entry.status == "done")
 
         self._writer.write_later(change)
 

@@ -138,8 +138,10 @@ def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: flo
         brief=request.brief,
         metadata=request.metadata,
         ask=request.ask,
-        budget_usd=budget_usd,
+        budget_usd=budget_usd if request.budget_usd is None else request.budget_usd,
     )
+    if request.deadline_seconds is not None:
+        deadlines = replace(deadlines, run=timedelta(seconds=request.deadline_seconds))
     return begun(run, now=now, deadlines=deadlines)
 
 

@@ -213,6 +213,15 @@ class Swept:
     again: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why nobody claims a stage. `at` is in seconds of the store's clock."""
+
+    by: str
+    reason: str
+    at: float
+
+
 class Dependencies(Protocol):
     """What all workers together know of those they call, each a tool server or the provider of a model.
 
@@ -283,6 +292,12 @@ class RunStore(Protocol):
         """How many runs wait to be claimed, by stage."""
         ...
 
+    async def pause(self, stages: Collection[Stage], *, by: str, reason: str) -> None:
+        """From now on nobody claims these stages; what is worked on goes on."""
+        ...
+
+    async def resume(self, stages: Collection[Stage]) -> None: ...
+    async def paused(self) -> Mapping[Stage, Pause]: ...
     async def journal(self, run_id: str) -> Mapping[str, str]: ...
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
         """Add results to a run's journal without a claim. What is there already stays."""
@@ -304,6 +319,7 @@ __all__ = [
     "ChatRequest",
     "Claim",
     "Dependencies",
+    "Pause",
     "Process",
     "RunStore",
     "Snapshot",

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
 
     # Deadlines of a run
     run_deadline_seconds: float = Field(default=3600, gt=0)
+    max_run_deadline_seconds: float = Field(default=7 * 24 * 3600, gt=0)
+    """The longest that a caller may ask for with `--deadline`."""
     stage_deadline_seconds: float = Field(default=180, gt=0)
     step_timeout_seconds: float = Field(default=300, gt=0)
     approval_deadline_seconds: float = Field(default=72 * 3600, gt=0)
@@ -104,6 +106,8 @@ class Settings(BaseSettings):
 
     # Guardrails
     budget_usd: Decimal = Field(default=Decimal(1), ge=0)
+    max_budget_usd: Decimal = Field(default=Decimal(100), ge=0)
+    """The most that a caller may ask for with `--budget`."""
     max_steps: int = Field(default=24, ge=1)
     banned_tools: tuple[str, ...] = ()
     allowed_tools: tuple[str, ...] = ()

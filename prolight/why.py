@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from prolight.lifecycle import STAGES
-from prolight.ports import Process, Snapshot
+from prolight.ports import Pause, Process, Snapshot
 from prolight.schemas import Stage, State
 from prolight.spoken import duration
 
@@ -19,6 +19,7 @@ START_ONE = "start one (`prolight worker`)"
 class Reason(StrEnum):
     ENDED = "ended"
     UNATTENDED = "unattended"
+    PAUSED = "paused"
     NO_WORKER = "no_worker"
     QUEUED = "queued"
     RUNNING = "running"
@@ -37,6 +38,7 @@ class Around:
     processes: Sequence[Process] = ()
     backlog: Mapping[Stage, int] = field(default_factory=dict)
     said: str = ""
+    paused: Mapping[Stage, Pause] = field(default_factory=dict)
 
     @property
     def living(self) -> list[Process]:
@@ -58,7 +60,7 @@ class Why:
 def why(snapshot: Snapshot, around: Around) -> Why:
     """The one reason that a person would want to hear first."""
     reason = _reason(snapshot, around)
-    attended = reason not in (Reason.ENDED, Reason.UNATTENDED, Reason.NO_WORKER)
+    attended = reason not in (Reason.ENDED, Reason.UNATTENDED, Reason.PAUSED, Reason.NO_WORKER)
     return Why(reason, _SENTENCES[reason](snapshot, around), snapshot.due_at if attended else None)
 
 
@@ -78,6 +80,8 @@ def _reason(snapshot: Snapshot, around: Around) -> Reason:
     if snapshot.claim_id:
         held_by_the_living = any(process.id == snapshot.owner for process in around.living)
         return Reason.RUNNING if held_by_the_living else Reason.WORKER_GONE
+    if STAGES[run.state] in around.paused:
+        return Reason.PAUSED
     if not around.serving(STAGES[run.state]):
         return Reason.NO_WORKER
     return Reason.QUEUED if snapshot.ready else Reason.BACKING_OFF
@@ -93,6 +97,14 @@ def _ended(snapshot: Snapshot, around: Around) -> str:
 def _unattended(snapshot: Snapshot, around: Around) -> str:
     late = duration(around.now - (snapshot.due_at or around.now))
     return f"Somebody should have looked at it {late} ago, but no worker process is alive: {START_ONE}."
+
+
+def _paused(snapshot: Snapshot, around: Around) -> str:
+    stage = STAGES[snapshot.run.state]
+    pause = around.paused[stage]
+    because = f" ({pause.reason})" if pause.reason else ""
+    ago = duration(max(0.0, around.now - pause.at))
+    return f"{pause.by} paused the stage {stage} {ago} ago{because}: `prolight workers resume {stage}` lets it go on."
 
 
 def _no_worker(snapshot: Snapshot, around: Around) -> str:
@@ -155,6 +167,7 @@ def _cancelling(snapshot: Snapshot, around: Around) -> str:
 _SENTENCES = {
     Reason.ENDED: _ended,
     Reason.UNATTENDED: _unattended,
+    Reason.PAUSED: _paused,
     Reason.NO_WORKER: _no_worker,
     Reason.QUEUED: _queued,
     Reason.RUNNING: _running,

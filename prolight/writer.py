@@ -176,13 +176,17 @@ class Writer:
             settled |= changed.settled
             asks.update(changed.asks)
             accepted.append(future)
-        decision = conclusion(run) if conclusion else Decision(run.evolve(updated_at=self.now()), (), Held())
+        decision = conclusion(run) if conclusion else self._goes_on(run)
         if isinstance(decision.placement, Ended):
             journal = {**self.closing(), **journal}
         decision = replace(decision, events=(*events, *decision.events))
         self._commits += 1
         op_id = f"{self._claim_id}.{self._commits}"
         return accepted, Write(self._base, decision, op_id, journal=journal, progress=settled, asks=asks)
+
+    def _goes_on(self, run: RunContext) -> Decision:
+        """The stage is worked on, up to its hard stop and no longer."""
+        return Decision(run.evolve(updated_at=self.now()), (), Held(), valid_until=self._base.hard_stop)
 
     async def _reread(self) -> Snapshot:
         snapshot = await self._store.read(self._base.run.run_id)

@@ -8,6 +8,7 @@ caller; a response hook of the pool recovers both per call.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_IDLE_CONNECTIONS = 100
 CONNECT_WITHIN = timedelta(seconds=5)
+UNACKNOWLEDGED_WITHIN = timedelta(seconds=5)
+"""At most the ledger's grace."""
 DISCOVER_WITHIN = timedelta(seconds=20)
 MAX_OUTPUT_BYTES = 16 * 1024
 """Of what a tool says beside its picture: it goes into the run's document."""
@@ -50,11 +53,20 @@ def pooled_http() -> httpx2.AsyncClient:
 
     The stages at work bound the calls; a bound of the pool would let one slow server starve the others.
     """
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE_CONNECTIONS)
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(None, connect=CONNECT_WITHIN.total_seconds()),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
+        transport=httpx2.AsyncHTTPTransport(limits=limits, socket_options=_socket_options()),
         event_hooks={"response": [_remember]},
     )
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """What was sent and is not acknowledged so long is given up: a call must not arrive after its grace."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        return []
+    milliseconds = round(UNACKNOWLEDGED_WITHIN.total_seconds() * 1000)
+    return [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)]
 
 
 class McpTools:

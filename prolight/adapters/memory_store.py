@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from prolight.adapters.record import deadline_of, document_of, milliseconds
 from prolight.decisions import Decision, Queued
 from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
 from prolight.events import Event, Payload, parse
-from prolight.ports import Claim, Process, Snapshot, Swept, Write
+from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
 from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.schemas import RunContext, Stage, State
 
@@ -70,6 +70,7 @@ class MemoryStore:
         self._keys: dict[str, str] = {}
         self._processes: dict[str, Process] = {}
         self._absent: dict[str, int] = {}
+        self._paused: dict[Stage, Pause] = {}
         self._heard = heard
         self.dependencies = MemoryDependencies(sparing, self._time)
         self._told = asyncio.Event()
@@ -115,6 +116,8 @@ class MemoryStore:
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         now, claim_id = self._time(), uuid.uuid4().hex
+        if stage in self._paused:
+            return []
         waiting = [record for record in self._runs.values() if record.ready and record.stage is stage]
         heads = sorted(waiting, key=lambda record: record.age)[:count]
         taken = [record for record in heads if record.take(claim_id, process, now, self._lease)]
@@ -130,7 +133,8 @@ class MemoryStore:
         if (record.claim_id, record.ver) != (base.claim_id, base.ver):
             raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
         if write.decision.valid_until is not None and now >= write.decision.valid_until * 1000:
-            raise VersionConflict(f"run {run.run_id}: the time for this decision has passed")
+            late = ClaimLost if write.holder else VersionConflict
+            raise late(f"run {run.run_id}: the time for this has passed")
         record.write(write, document, now)
         self.dependencies.asked(write.asks)
         self._tell(record, write.decision.events, now)
@@ -223,6 +227,15 @@ class MemoryStore:
     async def backlog(self) -> Mapping[Stage, int]:
         waiting = [record.stage for record in self._runs.values() if record.ready]
         return {stage: waiting.count(stage) for stage in Stage}
+
+    async def pause(self, stages: Collection[Stage], *, by: str, reason: str) -> None:
+        self._paused |= dict.fromkeys(stages, Pause(by, reason, self.now()))
+
+    async def resume(self, stages: Collection[Stage]) -> None:
+        self._paused = {stage: pause for stage, pause in self._paused.items() if stage not in stages}
+
+    async def paused(self) -> Mapping[Stage, Pause]:
+        return dict(self._paused)
 
     async def journal(self, run_id: str) -> Mapping[str, str]:
         record = self._find(run_id, self._time())

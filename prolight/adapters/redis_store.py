@@ -13,18 +13,18 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
-from pydantic import ValidationError
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, milliseconds
 from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
+from prolight.adapters.redis_replies import pairs, process, readable, snapshot
 from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
 from prolight.adapters.redis_url import safe_url, tls_trouble
 from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
@@ -40,9 +40,9 @@ from prolight.errors import (
 )
 from prolight.events import Event, Note, parse
 from prolight.lifecycle import STAGES
-from prolight.ports import Claim, Process, Snapshot, Swept, Write
+from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
 from prolight.retry import DEFAULT_SPARING, Sparing
-from prolight.schemas import RunContext, Stage, compact_json
+from prolight.schemas import Stage, compact_json
 
 log = logging.getLogger(__name__)
 
@@ -120,19 +120,19 @@ class RedisStore:
         (_, view) = await self._script("read", run_id)
         if not view:
             raise RunNotFound(run_id)
-        return _snapshot(view)
+        return snapshot(view)
 
     async def recent(self, limit: int) -> list[Snapshot]:
         run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1) if limit > 0 else []
         views = (await self._script("read", *run_ids))[1:] if run_ids else []
-        return [_snapshot(view) for view in views if view]
+        return [snapshot(view) for view in views if view]
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         claim_id = uuid.uuid4().hex
         answer = await self._script(
             "claim", stage.value, count, claim_id, process, self._lease_ms, "", asked_again={5: "1"}
         )
-        return list(_readable(answer[1:]))
+        return list(readable(answer[1:]))
 
     async def commit(self, write: Write) -> Snapshot:
         base, run = write.base, write.decision.run
@@ -163,7 +163,8 @@ class RedisStore:
             case "conflict":
                 raise VersionConflict(f"run {run.run_id} is at version {ver}, not {base.ver}")
             case "late":
-                raise VersionConflict(f"run {run.run_id}: the time for this decision has passed")
+                late = ClaimLost if write.holder else VersionConflict
+                raise late(f"run {run.run_id}: the time for this has passed")
             case "lost":
                 raise ClaimLost(f"the claim of run {run.run_id} has ended")
             case "gone":
@@ -190,9 +191,9 @@ class RedisStore:
         return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again))
 
     async def processes(self) -> list[Process]:
-        known = _pairs(await self._ask("HGETALL", "prolight:processes"))
-        absent = _pairs(await self._ask("HGETALL", "prolight:absent"))
-        return [_process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
+        known = pairs(await self._ask("HGETALL", "prolight:processes"))
+        absent = pairs(await self._ask("HGETALL", "prolight:absent"))
+        return [process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
 
     async def set_aside(self, counts: Mapping[str, int], newest: Sequence[Mapping[str, Any]]) -> None:
         """Keep what lay in a stage's queue and is no bell. Asked again after a lost answer it may count twice."""
@@ -202,14 +203,24 @@ class RedisStore:
 
     async def aside(self) -> Mapping[str, int]:
         """How many messages were set aside, by reason, until none came for the time of retention."""
-        counts = _pairs(await self._ask("HGETALL", "prolight:aside:counts"))
+        counts = pairs(await self._ask("HGETALL", "prolight:aside:counts"))
         return {reason: int(count) for reason, count in counts.items()}
 
     async def backlog(self) -> Mapping[Stage, int]:
         return {stage: int(await self._ask("ZCARD", f"prolight:ready:{stage}")) for stage in Stage}
 
+    async def pause(self, stages: Collection[Stage], *, by: str, reason: str) -> None:
+        await self._script("pause", "pause", compact_json({"by": by, "reason": reason})[:-1], *stages)
+
+    async def resume(self, stages: Collection[Stage]) -> None:
+        await self._script("pause", "resume", "", *stages)
+
+    async def paused(self) -> Mapping[Stage, Pause]:
+        kept = pairs(await self._ask("HGETALL", "prolight:paused"))
+        return {Stage(stage): Pause(**json.loads(said)) for stage, said in kept.items()}
+
     async def journal(self, run_id: str) -> Mapping[str, str]:
-        return _pairs(await self._ask("HGETALL", f"prolight:journal:{run_id}"))
+        return pairs(await self._ask("HGETALL", f"prolight:journal:{run_id}"))
 
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
         await self._script("late", run_id, *(part for entry in entries.items() for part in entry))
@@ -334,50 +345,6 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
             return "parked", milliseconds(after), ""
         case Ended(retention=retention):
             return "ended", milliseconds(retention), ""
-
-
-def _readable(answers: list[Any]) -> Iterator[Claim]:
-    """A record that this version cannot read is left to its lease; its neighbours are worked on."""
-    for run_id, view, journal in answers:
-        try:
-            yield Claim(_snapshot(view), _pairs(journal))
-        except ValidationError as error:
-            log.error("run %s: its record is not readable here: %s", run_id, error)
-
-
-def _snapshot(view: list[Any]) -> Snapshot:
-    document, ver, epoch, claim_id, owner, attempt, crashes, seq, hard_stop, ready, due = view
-    return Snapshot(
-        run=RunContext.from_json(document),
-        ver=int(ver),
-        epoch=int(epoch),
-        claim_id=claim_id,
-        owner=owner,
-        attempt=int(attempt),
-        crashes=int(crashes),
-        seq=int(seq),
-        ready=bool(ready),
-        due_at=float(due) / 1000 if due else None,
-        hard_stop=float(hard_stop) / 1000 if float(hard_stop) else None,
-    )
-
-
-def _process(id: str, described: dict[str, Any], *, alive: bool) -> Process:
-    stages = tuple(Stage(stage) for stage in described["stages"])
-    return Process(
-        id=id,
-        slots=described["slots"],
-        stages=stages,
-        host=described["host"],
-        pid=described["pid"],
-        beat_at=described["beat"] / 1000,
-        alive=alive,
-    )
-
-
-def _pairs(reply: Any) -> dict[str, str]:
-    """RESP2 and scripts answer hashes as lists, RESP3 as maps."""
-    return dict(reply) if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 @cache

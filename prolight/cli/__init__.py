@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "artifacts": ("prolight.cli.artifacts:artifacts", "Save a run's finished pictures."),
     "assets": ("prolight.cli.assets:app", "Pictures kept under a name: add, list."),
     "tools": ("prolight.cli.tools:tools", "The tools that plans may use, and the servers that do not answer."),
+    "workers": ("prolight.cli.workers:app", "The fleet: list, pause, resume."),
     "worker": ("prolight.cli.worker:worker", "Run a Celery worker for some stages or all."),
     "doctor": ("prolight.cli.doctor:doctor", "What works here, what does not, and how to mend it."),
     "bench": ("prolight.cli.bench:bench", "Measure this installation."),

@@ -105,8 +105,13 @@ async def _cancel(run_id: str, reason: str, *, as_json: bool) -> ExitCode:
             if snapshot.run.state is not State.CANCELLING:
                 message = f"run {run_id} has ended, it is {snapshot.run.state}: there is nothing to cancel"
                 raise Refused(message) from None
+    tell(snapshot, as_json=as_json)
+    return ExitCode.OK
+
+
+def tell(snapshot: Snapshot, *, as_json: bool) -> None:
+    """How a run stands, after a command that changed it."""
     if as_json:
         record(summary(snapshot))
     else:
         console().print(ending(snapshot))
-    return ExitCode.OK

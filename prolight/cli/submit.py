@@ -31,6 +31,10 @@ def submit(
         float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
     ] = None,
     ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve the plan.")] = False,
+    budget: Annotated[str | None, typer.Option(metavar="USD", help="The most that this run may spend.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Of working time; later the run is FAILED.")
+    ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key makes the same run, once.")] = None,
     run_id: Annotated[str | None, typer.Option(help="An id of your own: letters, digits, `.`, `_`, `-`.")] = None,
     meta: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run. Repeatable.")] = None,
@@ -39,7 +43,14 @@ def submit(
     """Hand in a picture and a brief; prints the run's id."""
     if timeout is not None and not wait:
         raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
-    request = {"ask": ask, "run_id": run_id, "idempotency_key": idempotency_key, "metadata": metadata(meta or [])}
+    request = {
+        "ask": ask,
+        "budget_usd": budget,
+        "deadline": deadline,
+        "run_id": run_id,
+        "idempotency_key": idempotency_key,
+        "metadata": metadata(meta or []),
+    }
     limit = timedelta(seconds=timeout) if timeout is not None else None
     return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
 

@@ -126,6 +126,9 @@ class RunRequest(Value):
     metadata: dict[str, str] = Field(default_factory=dict)
     ask: bool = False
     """A person has to approve the plan before it is carried out."""
+    budget_usd: Usd | None = None
+    deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of working time: the clock stands still while a person is awaited."""
     run_id: RunId | None = None
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=255)
 

@@ -264,8 +264,10 @@ class TestInTime:
         base = await claimed(backend)
         decision = replace(held(base.run.evolve(round=1)), valid_until=await backend.now() + 5)
         await backend.advance(5)
-        with pytest.raises(VersionConflict):
+        with pytest.raises(ClaimLost):
             await commit(backend.store, base, decision)
+        with pytest.raises(VersionConflict):
+            await commit(backend.store, base, decision, holder=False)
         kept = await backend.store.read("run-1")
         assert (kept.ver, kept.run.round) == (base.ver, 0)
 

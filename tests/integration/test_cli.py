@@ -26,7 +26,7 @@ from prolight.decisions import Decision
 from prolight.determinism import plan_hash
 from prolight.embedded import ValkeyServer, start_valkey
 from prolight.ports import Write
-from prolight.schemas import Critique, Finding, Lock, Plan, RunContext, RunError, Stage, Step, Verdict
+from prolight.schemas import Critique, Finding, Lock, Plan, Review, RunContext, RunError, Stage, Step, Verdict
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -691,3 +691,76 @@ def test_a_picture_that_is_neither_file_nor_asset_says_so(shell: Shell) -> None:
     assert "'nowhere.jpg' is not there" in shell.err
     assert shell("submit", "nothing", "warm") == 1
     assert "prolight assets add" in shell.err
+
+
+# --- budget, deadline, the fleet ---
+
+
+def test_a_run_may_bring_its_own_budget_and_deadline(shell: Shell) -> None:
+    run_id = shell.submitted("--budget", "0.25", "--deadline", "90")
+    record = shell.records("show", run_id)[0]
+    assert record["budget_usd"] == "0.25"
+    assert record["works_until"] - record["created_at"] == pytest.approx(90, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "limit"),
+    [
+        ("--budget", "1000", "PROLIGHT_MAX_BUDGET_USD"),
+        ("--budget", "-1", "budget_usd"),
+        ("--budget", "much", "budget_usd"),
+        ("--deadline", "1e9", "PROLIGHT_MAX_RUN_DEADLINE_SECONDS"),
+        ("--deadline", "0", "deadline_seconds"),
+    ],
+)
+def test_a_budget_or_deadline_that_does_not_fit_is_refused_with_its_limit(
+    option: str, value: str, limit: str, shell: Shell, tmp_path: Path
+) -> None:
+    assert shell("submit", PICTURE, "warm", option, value) == 2
+    assert limit in shell.err
+    assert shell.records("list") == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and len(path.name) == 62]
+
+
+def test_a_paused_stage_says_who_why_and_how_to_go_on(shell: Shell) -> None:
+    run_id = shell.submitted()
+    assert shell.records("workers", "pause", "plan", "--reason", "new lights") == [{"stages": ["plan"], "paused": True}]
+    [record] = shell.records("why", run_id)
+    assert record["reason"] == "paused"
+    assert "new lights" in record["sentence"]
+    assert "prolight workers resume plan" in record["sentence"]
+    assert [record["paused"] for record in shell.records("workers", "list")] == ["plan"]
+    assert shell("workers", "resume") == 0
+    assert shell.records("workers", "list") == []
+    assert shell.records("why", run_id)[0]["reason"] == "no_worker"
+
+
+def test_nothing_that_waits_for_a_review_is_said_and_a_run_that_waits_for_none_is_refused(shell: Shell) -> None:
+    assert shell("review", "list") == 0
+    assert "nothing waits" in shell.err
+    run_id = shell.submitted()
+    assert shell("review", "resend", run_id) == 1
+    assert "waits for no review" in shell.err
+    assert shell("review", "abandon") == 2
+    assert shell("review", "abandon", run_id, "--all") == 2
+
+
+def doubted(run: RunContext, times: dict[str, Any]) -> Decision:
+    doubt = Review(call="studio.relight", step="key", why="tool_changed", message="it has changed", pin="2" * 64)
+    return lifecycle.unclear(run, doubt, **times)
+
+
+def test_what_waits_for_a_review_is_listed_with_its_call_and_answered_by_filter(shell: Shell) -> None:
+    for _ in range(2):
+        shell.submitted()
+        carry((Stage.PLAN, planned), (Stage.CRITIQUE, accepted), (Stage.EXECUTE, doubted))
+    listed = shell.records("review", "list", "--tool", "studio.relight")
+    assert [record["review"]["message"] for record in listed] == ["it has changed"] * 2
+    assert shell.records("review", "list", "--tool", "studio.export") == []
+    assert shell("review", "list") == 0
+    assert "studio.relight" in shell.out
+    allowed = shell.records("review", "allow", "--all", "--tool", "studio.relight", "--reason", "looked at it")
+    assert [record["state"] for record in allowed] == ["EXECUTING"] * 2
+    record = shell.records("show", listed[0]["run_id"])[0]
+    assert (record["review"]["decision"], record["review"]["comment"]) == ("allowed", "looked at it")
+    assert record["lock"]["tool_pins"]["studio.relight"] == "2" * 64

@@ -243,10 +243,9 @@ async def test_so_many_steps_run_side_by_side_and_no_more() -> None:
     [
         (lambda run: run.evolve(plan=run.plan.evolve(summary="other")), "plan_invalid"),
         (lambda run: run.evolve(lock=None), "plan_invalid"),
-        (lambda run: run.evolve(lock=run.lock.evolve(tool_pins={"t.light": "2" * 64})), "plan_invalid"),
         (lambda run: run.evolve(lock=run.lock.evolve(tool_pins={})), "plan_invalid"),
     ],
-    ids=["another plan", "no lock", "changed tool", "unpinned tool"],
+    ids=["another plan", "no lock", "unpinned tool"],
 )
 async def test_only_the_judged_plan_and_its_pinned_tools_are_carried_out(spoil: Any, code: str) -> None:
     here = World(ScriptedTools({"t.light": tool("light")}))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from prolight.ports import Process, Snapshot
+from prolight.ports import Pause, Process, Snapshot
 from prolight.schemas import Approval, RunContext, RunError, Stage, State
 from prolight.why import Around, Reason, why
 
@@ -36,6 +38,12 @@ CASES = {
         snapshot(State.EXECUTING, claim_id="c", owner="host-3", due_at=NOW - 30),
         around(DEAD),
         "Somebody should have looked at it 30.0 s ago, but no worker process is alive: start one (`prolight worker`).",
+        None,
+    ),
+    Reason.PAUSED: (
+        snapshot(State.EXECUTING, ready=True),
+        replace(around(WORKER), paused={Stage.EXECUTE: Pause("ann", "new lights", NOW - 60)}),
+        "ann paused the stage execute 1 min 0 s ago (new lights): `prolight workers resume execute` lets it go on.",
         None,
     ),
     Reason.NO_WORKER: (

@@ -16,6 +16,7 @@ if again == '1' then
   if #answer > 1 then return answer end
 end
 
+if redis.call('HEXISTS', 'prolight:paused', stage) == 1 then return answer end
 local heads = redis.call('ZPOPMIN', 'prolight:ready:' .. stage, count)
 for i = 1, #heads, 2 do
   local id = heads[i]

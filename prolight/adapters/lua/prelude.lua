@@ -11,6 +11,7 @@
 -- prolight:processes      hash   process id -> JSON {slots, stages, beat, ...}
 -- prolight:absent         hash   process id -> since when nobody listens on its channel
 -- prolight:claims:<proc>  hash   run id -> claim id
+-- prolight:paused         hash   stage -> JSON {by, reason, at}: nobody claims it
 -- prolight:slots          hash   stage -> slots of the living processes
 -- prolight:clock          hash   last offset swept server hold_deaths hold_leases
 -- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store
@@ -63,6 +64,7 @@ local BELL = '{"body":"W1tdLHt9LHsiY2FsbGJhY2tzIjpudWxsLCJlcnJiYWNrcyI6bnVsbCwiY
   '"body_encoding":"base64","delivery_tag":"bell"}}'
 
 local function ring(stage)
+  if redis.call('HEXISTS', 'prolight:paused', stage) == 1 then return end
   local slots = tonumber(redis.call('HGET', 'prolight:slots', stage) or 0)
   local window = math.max(2, 2 * slots)
   local queue = 'prolight.' .. stage

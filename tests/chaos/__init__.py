@@ -1,0 +1,1 @@
+"""Faults on purpose, and a checker that decides the invariants from what was recorded."""
