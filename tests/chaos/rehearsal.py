@@ -254,7 +254,9 @@ class Rehearsal:
             Critic(self.outside, self.outside, policy, self.deadlines),
             Executor(self.outside, policy),
         )
-        self.parts = Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(QUICK), LEDGER)
+        self.parts = Attempts(
+            self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(QUICK), LEDGER
+        )
         self.names = [f"r{number}" for number in range(runs)]
 
     async def play(self) -> lines.History:
