@@ -72,7 +72,7 @@ def connect_tools(settings: Settings) -> ToolGateway:
         return InstantTools()
     from prolight.adapters.tool_servers import ToolServers
 
-    return ToolServers(tool_servers(settings))
+    return ToolServers(tool_servers(settings), longest_pause=settings.sparing.longest_pause)
 
 
 def tool_servers(settings: Settings) -> dict[str, Server]:

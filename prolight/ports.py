@@ -42,7 +42,10 @@ class ChatReply:
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A model that plans or judges. Raises `CallError`s only."""
+    """A model that plans or judges. Raises `CallError`s only.
+
+    One with a `provider` (text) shares pauses and retry budget with all models of the same one.
+    """
 
     @property
     def model_version(self) -> str: ...

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 
+from prolight.agents.base import provider
 from prolight.attempt import Attempt
 from prolight.calls import BackOff, Call, Probed
 from prolight.decisions import Deadlines
@@ -22,7 +23,18 @@ from prolight.retry import RetryChange, RetryPolicies, RetryPolicy, Sparing
 from prolight.schemas import Stage, State
 from prolight.sweeper import settle_overdue
 from prolight.writer import Writer
-from tests.unit.scripted import QUICK, START, ScriptedTools, WatchedStore, World, executing, steps, tool, world
+from tests.unit.scripted import (
+    QUICK,
+    START,
+    ScriptedModel,
+    ScriptedTools,
+    WatchedStore,
+    World,
+    executing,
+    steps,
+    tool,
+    world,
+)
 from tests.unit.test_journal import DONE, Outside, left_behind
 
 CALL = Call("k", "t.light", "h", "pure", timedelta(seconds=60), dependency="t")
@@ -320,3 +332,11 @@ async def test_a_server_that_is_too_busy_for_all_is_asked_once_a_pause_and_not_b
     left = await work_until_all_ended(here)
     assert len(left) <= 50 + 5 + Sparing().burst
     assert left.count(START) == 1
+
+
+def test_models_of_one_provider_are_spared_together_and_others_by_themselves() -> None:
+    class Hosted(ScriptedModel):
+        provider = "somebody"
+
+    assert provider(Hosted(model_version="small")) == provider(Hosted(model_version="large")) == "model:somebody"
+    assert provider(ScriptedModel(model_version="small")) == "model:small"
