@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +21,18 @@ from prolight.redrive import Failures, failed_stage, redrive, redriven
 from prolight.retry import RetryPolicy
 from prolight.schemas import Approval, Critique, Plan, RunContext, RunError, Stage, State, Step, Turn, Verdict
 from prolight.sweeper import settle_overdue
-from tests.unit.scripted import PICTURE, ScriptedModel, ScriptedTools, World, picture, planning, steps, tool, world
+from tests.unit.scripted import (
+    PICTURE,
+    START,
+    ScriptedModel,
+    ScriptedTools,
+    World,
+    picture,
+    planning,
+    steps,
+    tool,
+    world,
+)
 
 PRICE = Decimal("0.3")
 QUIET = 310
@@ -185,6 +197,8 @@ async def test_a_probe_settles_what_the_parent_left_and_takes_no_money_from_the_
 async def test_a_call_that_the_parent_tried_in_vain_has_all_its_tries_again() -> None:
     here = await world(tool("light"))
     here.retry = RetryPolicy(base=timedelta(microseconds=1), max_tries=2)
+    ticks = itertools.count()
+    here.store.clock = lambda: START + next(ticks) * 0.002  # so that the pause it asks for passes
     here.tools.script["t.light"] = [RateLimited("not now") for _ in range(3)]
     assert isinstance(await (await here.attempt()).make(), Failed)
     await again(here)
