@@ -23,6 +23,7 @@ from prolight.adapters.redis_url import RedisAddress
 from prolight.decisions import Deadlines
 from prolight.errors import InvalidInput
 from prolight.guardrails import Policy
+from prolight.ledger import LedgerPolicy
 from prolight.retry import RetryPolicy
 from prolight.schemas import refusal
 
@@ -90,6 +91,10 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=0.5, gt=0)
     retry_cap_seconds: float = Field(default=30, gt=0)
     parallel_steps: int = Field(default=4, ge=1)
+    effect_grace_seconds: float = Field(default=5, ge=0)
+    """How long past its deadline a try may still reach the other side; only then is a repeat thought of."""
+    billed_repeats: int = Field(default=1, ge=0)
+    """How often a `billed` call is sent again although it may have been carried out."""
 
     # Guardrails
     budget_usd: Decimal = Field(default=Decimal(1), ge=0)
@@ -202,6 +207,10 @@ class Settings(BaseSettings):
             base=timedelta(seconds=self.retry_base_seconds),
             cap=timedelta(seconds=self.retry_cap_seconds),
         )
+
+    @property
+    def ledger(self) -> LedgerPolicy:
+        return LedgerPolicy(grace=timedelta(seconds=self.effect_grace_seconds), repeats=self.billed_repeats)
 
     @property
     def policy(self) -> Policy:
