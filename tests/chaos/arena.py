@@ -93,18 +93,17 @@ class Arena(Fleet):
         given = {**SETTINGS, "model": "tests.chaos.llm:model", "tools": "studio", "tools_file": tools}
         super().__init__(home, studio=False, **given)
         self.proxy = Program("tests.chaos.proxy", "--to", str(self.valkey.port), log=home / "proxy.log")
-        self._proxied, self._without = proxied, without
+        self.proxied, self.without = proxied, without
         self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
         self.alive: list[Worker] = []
         self.processes: list[lines.Process] = []
         self.heard: list[lines.Heard] = []
-        self._names = 0
         self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         redis_store.parse = _parsed  # type: ignore[attr-defined]
-        if self._proxied:
+        if self.proxied:
             self.proxy.start()
             self.tell_proxy = Control(self.proxy.url)
         ready = asyncio.Event()
@@ -116,27 +115,26 @@ class Arena(Fleet):
         if self._listening:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        for control in (self.tell_world, self.tell_llm, *([self.tell_proxy] if self._proxied else [])):
+        for control in (self.tell_world, self.tell_llm, *([self.tell_proxy] if self.proxied else [])):
             await control.__aexit__()
         await super().__aexit__(*exc)
-        for program in (self.world, self.llm, *([self.proxy] if self._proxied else [])):
+        for program in (self.world, self.llm, *([self.proxy] if self.proxied else [])):
             program.kill()
 
     # --- workers ---
 
     async def worker(self, *, gated: bool = False) -> Worker:
-        self._names += 1
         name = f"worker{len(self.workers) + 1}"
         if gated:
             self.gate(name)
         environment = {
             failpoints.CONTROL_VARIABLE: str(self.control_folder),
             failpoints.NAME_VARIABLE: name,
-            guards.VARIABLE: ",".join(self._without),
+            guards.VARIABLE: ",".join(self.without),
             URL_VARIABLE: self.llm.url,
             "ANTHROPIC_API_KEY": CANARY,
         }
-        if self._proxied:
+        if self.proxied:
             environment["PROLIGHT_REDIS_URL"] = f"redis://127.0.0.1:{self.proxy.said.split()[-1]}/0"
         process = await self.start_worker(app="tests.chaos.worker", **environment)
         known = await self.client.store.processes()
@@ -156,6 +154,11 @@ class Arena(Fleet):
         with suppress(ProcessLookupError):
             os.kill(worker.process.pid, how)
         self.gone(worker, "terminated" if how == signal.SIGTERM else "killed")
+
+    async def terminated(self, worker: Worker) -> None:
+        """SIGTERM, and wait for its drain."""
+        worker.process.terminate()
+        await asyncio.to_thread(self.gone, worker, "terminated")
 
     def gone(self, worker: Worker, what: Any = "killed") -> None:
         code = worker.process.wait(30)
@@ -179,6 +182,15 @@ class Arena(Fleet):
         self.processes.append(
             lines.Process(at=time.time(), pid=worker.process.pid, process=worker.id, what=what, code=code)
         )
+
+    @property
+    def world_runs(self) -> bool:
+        return self.world.process.poll() is None
+
+    def restart_world(self) -> None:
+        """On the same port; it forgets its rules and holds."""
+        self.world.restart()
+        self.tell_world.restarted()
 
     # --- failpoints ---
 

@@ -101,7 +101,10 @@ async def _run_end(store: RedisStore, run: str) -> lines.RunEnd | None:
 
 
 def _pairs(told: Any) -> dict[str, str]:
-    return dict(told) if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+    """However the server's protocol puts them."""
+    if isinstance(told, dict) or (told and isinstance(told[0], list)):
+        return dict(told)
+    return dict(zip(told[::2], told[1::2], strict=True))
 
 
 async def clear(store: RedisStore) -> None:

@@ -18,6 +18,7 @@ import asyncio
 import itertools
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +89,8 @@ class Failpoints:
     def struck(self, arm: Arm) -> None:
         """It happens here. A stopped process goes on from here when it is continued."""
         if (self._control / f"hit.{os.getpid()}").exists():
-            os.kill(os.getpid(), signal.SIGKILL if arm.act == "kill" else signal.SIGSTOP)
+            # At this very thread: sent to the process, the signal may reach another one first, and this one goes on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGKILL if arm.act == "kill" else signal.SIGSTOP)
 
     def _pass(self) -> None:
         self._here.clear()

@@ -59,7 +59,9 @@ def _no_due() -> None:
 
 def _no_op_id() -> None:
     """A write that is asked for again is not known."""
-    _in_script("commit", "local function made_before()\n", "local function made_before()\n  if true then return nil end\n")
+    _in_script(
+        "commit", "local function made_before()\n", "local function made_before()\n  if true then return nil end\n"
+    )
 
 
 def _no_class() -> None:

@@ -37,6 +37,8 @@ class Trial:
         self._reads: list[lines.Read] = []
         self._followers: list[asyncio.Task[None]] = []
         self._parked_for_good: set[str] = set()
+        self.keep_parked = False
+        """Nobody answers now."""
         self._process_lines = len(arena.processes)
 
     # --- callers ---
@@ -125,6 +127,8 @@ class Trial:
     async def answer(self, seen: Snapshot) -> None:
         """A person lets plans pass; a doubtful call is sent again, or given up."""
         client, run = self.arena.client, seen.run
+        if self.keep_parked:
+            return
         with suppress(IllegalMove, StoreError):
             if run.state is State.AWAITING_APPROVAL and run.lock:
                 await client.approve(run.run_id, run.lock.plan_hash, by="ada")

@@ -13,7 +13,9 @@ from tests.chaos import failpoints, guards, recording
 recording.install()
 for guard in filter(None, os.environ.get(guards.VARIABLE, "").split(",")):
     guards.remove(guard)
-failpoints.install(failpoints.Failpoints(Path(os.environ[failpoints.CONTROL_VARIABLE]), os.environ[failpoints.NAME_VARIABLE]))
+failpoints.install(
+    failpoints.Failpoints(Path(os.environ[failpoints.CONTROL_VARIABLE]), os.environ[failpoints.NAME_VARIABLE])
+)
 
 from workers import app  # noqa: E402 - it starts with what was patched
 
