@@ -1,6 +1,7 @@
 """Break the real system, and judge what it leaves behind.
 
-`uv run python -m tests.chaos --profile ci|nightly --seed N [--only NAME] [--trials N] [--keep FOLDER] [--without GUARD]`
+    uv run python -m tests.chaos --profile ci|nightly --seed N
+        [--only NAME] [--trials N] [--runs N] [--keep FOLDER] [--without GUARD|all]
 
 One line a trial on stderr; the last line on stdout is the JSON record. Exit code 0 when nothing was violated, 1 when
 something was, 2 when nothing could be judged. `--without GUARD` takes that guard out of the workers and plays what is
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.chaos.guards import GUARDS
@@ -56,10 +57,14 @@ async def play(session: Session, profile: Profile, only: str) -> None:
     await asyncio.gather(*(play_all(session, half) for half in halves if half))
     if proxied := [name for name in names if name in PROXIED]:
         await play_all(session, proxied, proxied=True)
-    for name in STORMS:
-        if only in ("", name):
-            runs = profile.runs_under_kills if name == "kills" else profile.runs_under_others
-            await storm(session, name, runs, at_a_time=profile.runs_a_trial)
+    blown = [name for name in STORMS if only in ("", name)]
+    await asyncio.gather(*(_storms(session, profile, blown[number::ARENAS]) for number in range(ARENAS)))
+
+
+async def _storms(session: Session, profile: Profile, names: Sequence[str]) -> None:
+    for name in names:
+        runs = profile.runs_under_kills if name == "kills" else profile.runs_under_others
+        await storm(session, name, runs, at_a_time=profile.runs_a_trial)
 
 
 def without(guard: str, session: Session) -> bool:
@@ -74,8 +79,7 @@ def without(guard: str, session: Session) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.disable(logging.WARNING)
-    given = PROFILES[options.profile]
-    profile = Profile(*[options.trials] * 2, *[options.runs] * 2, given.runs_a_trial) if options.trials else given
+    profile = _asked(options)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="prolight-chaos-") as folder:
         session = Session(Path(folder), options.seed, options.keep)
@@ -95,6 +99,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(record)
 
 
+def _asked(options: argparse.Namespace) -> Profile:
+    given: Profile = PROFILES[options.profile]
+    trials, runs = options.trials, options.runs
+    given = replace(given, each=trials, decisive=trials) if trials else given
+    return replace(given, runs_under_kills=runs, runs_under_others=runs) if runs else given
+
+
 def _without_each(session: Session) -> int:
     """0 when nobody is convicted where all should be: a checker that is blind must not look like a success."""
     blind = []
@@ -112,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", choices=["", *PLAYS, *STORMS], help="one play, or one storm")
     parser.add_argument("--trials", type=int, default=0, help="so many of each play")
-    parser.add_argument("--runs", type=int, default=100, help="with --trials: so many runs under each storm")
+    parser.add_argument("--runs", type=int, default=0, help="so many under each storm")
     parser.add_argument("--keep", type=Path, help="where the folders of convicted trials are kept")
     parser.add_argument("--without", default="", choices=["", "all", *GUARDS], help="take this guard out")
     return parser

@@ -58,10 +58,11 @@ HASHES: dict[tuple[str, int], str] = {}
 """Of each event (run, seq) as the driver's followers got it last."""
 
 
-def _parsed(text: str) -> Event:
+def _parsed(text: str | bytes) -> Event:
     """The followers see events, not bytes: each one's hash is kept as it passes."""
     event = parse(text)
-    HASHES[event.run_id, event.seq] = hashlib.sha256(text.encode()).hexdigest()
+    raw = text.encode() if isinstance(text, str) else text
+    HASHES[event.run_id, event.seq] = hashlib.sha256(raw).hexdigest()
     return event
 
 
@@ -102,7 +103,7 @@ class Arena(Fleet):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        redis_store.parse = _parsed  # type: ignore[attr-defined]
+        setattr(redis_store, "parse", _parsed)  # noqa: B010 - it is a name that the module imports
         if self.proxied:
             self.proxy.start()
             self.tell_proxy = Control(self.proxy.url)

@@ -91,12 +91,12 @@ async def _run_end(store: RedisStore, run: str) -> lines.RunEnd | None:
     if not kept:
         return None
     return lines.RunEnd(
-        document=kept["document"],  # type: ignore[arg-type]
+        document=kept["document"],
         ver=int(kept["ver"]),
         epoch=int(kept["epoch"]),
         seq=int(kept["seq"]),
         claim=kept["claim"],
-        journal=dict(await store.journal(run)),  # type: ignore[arg-type]
+        journal=dict(await store.journal(run)),
     )
 
 

@@ -19,8 +19,6 @@ from typing import Any
 from prolight.embedded.guard import guarded
 from prolight.embedded.stack import environment
 from prolight.schemas import Stage, State
-from tests.chaos import dump
-from tests.chaos import histories as lines
 from tests.chaos.arena import LANDS_WITHIN, Arena, Worker
 from tests.chaos.driving import ROOT
 from tests.chaos.failpoints import Arm, Point
@@ -79,9 +77,9 @@ def killed_while_held(when: str) -> Play:
     """kill -9 while the World holds every call: it has arrived, or it was applied."""
 
     async def play(ring: Ring, trial: Trial) -> None:
+        await ring.spare()
         await _hold_all(ring, trial, f"hold_{when}_apply")
         trial.landed(f"held_{when}_apply")
-        await ring.spare()
         ring.arena.end(ring.victim)
         await ring.arena.tell_world.release()
         await ring.take_over()

@@ -33,15 +33,16 @@ INSERTIONS: dict[str, tuple[Insertion, ...]] = {
         (
             "before",
             "return {'new', id, now}",
-            "audit('create', id, now, {document = document, idem = idem, fingerprint = fingerprint, first = 1, told = seq})\n",
+            "audit('create', id, now, {document = document, idem = idem, fingerprint = fingerprint,"
+            " first = 1, told = seq})\n",
         ),
     ),
     "claim": (
         (
             "after",
             "redis.call('HSET', claims, id, claim)",
-            "\n      audit('claim', id, now, {ver = tonumber(redis.call('HGET', run_key(id), 'ver')), epoch = epoch + 1,"
-            " claim = claim, process = process, stage = stage, hard_stop = hard_stop})",
+            "\n      audit('claim', id, now, {ver = tonumber(redis.call('HGET', run_key(id), 'ver')),"
+            " epoch = epoch + 1, claim = claim, process = process, stage = stage, hard_stop = hard_stop})",
         ),
     ),
     "commit": (
@@ -68,7 +69,7 @@ INSERTIONS: dict[str, tuple[Insertion, ...]] = {
             "end_claim(held[i], r, crashed) end",
             ENDED.format(id="held[i]", why="crashed and 'death' or 'retire'"),
         ),
-        ("after", "redis.call('ZADD', 'prolight:due', hold_leases, entry)\n  else ", ENDED.format(id="id", why="'lease'")),
+        ("before", "end_claim(id, r, true) end\nend", ENDED.format(id="id", why="'lease'")),
     ),
     "publish": (("before", "return {'new', last + 1, now}", "audit('told', id, now, {seq = last + 1})\n  "),),
 }  # fmt: skip

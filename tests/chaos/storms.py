@@ -22,10 +22,12 @@ SLOW_MS = 600
 """So long a tool takes, that a fault finds somebody at work."""
 PATIENCE = timedelta(seconds=90)
 WORLD_ACTS = (
-    "crash_before_apply crash_after_apply http_500 http_503 http_429 refuse error_after_apply reset slow huge_result"
-    " invalid_result wrong_picture hang_before_apply hang_after_apply"
-).split()
-LLM_ACTS = "http_429 http_529 http_500 http_503 reset bad_body truncated slow hang hang_after".split()
+    *("crash_before_apply", "crash_after_apply", "http_500", "http_503", "http_429", "refuse", "error_after_apply"),
+    *("reset", "slow", "huge_result", "invalid_result", "wrong_picture", "hang_before_apply", "hang_after_apply"),
+)
+LLM_ACTS = (
+    *("http_429", "http_529", "http_500", "http_503", "reset", "bad_body", "truncated", "slow", "hang", "hang_after"),
+)
 
 Fault = Callable[["Storm"], Awaitable[None]]
 
