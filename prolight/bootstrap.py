@@ -120,7 +120,7 @@ def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway, mode
         Critic(model, tools, policy, deadlines),
         Executor(tools, policy, settings.parallel_steps),
     )
-    return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry)
+    return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry, settings.ledger)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from prolight.adapters.registry import Retries
 from prolight.decisions import Deadlines
 from prolight.errors import InvalidInput
 from prolight.guardrails import Policy
+from prolight.ledger import LedgerPolicy
 from prolight.retry import RetryPolicies, RetryPolicy, Sparing
 from prolight.schemas import TOOL_NAME, Stage, refusal
 
@@ -103,6 +104,10 @@ class Settings(BaseSettings):
     cool_cap_seconds: float = Field(default=600, gt=0)
     """A dependency that asks for a longer pause is asked again after so long, by those that it did not tell itself."""
     parallel_steps: int = Field(default=4, ge=1)
+    effect_grace_seconds: float = Field(default=5, ge=0)
+    """How long past its deadline a try may still reach the other side; only then is a repeat thought of."""
+    billed_repeats: int = Field(default=1, ge=0)
+    """How often a `billed` call is sent again although it may have been carried out."""
 
     # Guardrails
     budget_usd: Decimal = Field(default=Decimal(1), ge=0)
@@ -237,6 +242,10 @@ class Settings(BaseSettings):
             window=window,
             longest_pause=timedelta(seconds=self.cool_cap_seconds),
         )
+
+    @property
+    def ledger(self) -> LedgerPolicy:
+        return LedgerPolicy(grace=timedelta(seconds=self.effect_grace_seconds), repeats=self.billed_repeats)
 
     @property
     def policy(self) -> Policy:
