@@ -1,4 +1,4 @@
-"""The chaos program itself, small: a calm trial is acquitted over everything that it can show, a missing guard is not."""
+"""The chaos program itself, small: a calm trial is acquitted over all that it can show, a missing guard is not."""
 
 from __future__ import annotations
 
