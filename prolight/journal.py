@@ -169,7 +169,7 @@ class Journal:
             run = _open_try_spent(run, before)
             if give_back:
                 run = run.evolve(spent_usd=run.spent_usd - give_back.quote_usd)
-            return Changed(run, journal={call.key: text})
+            return Changed(run, journal={call.key: text}, settled=entry.status == "done")
 
         self._writer.write_later(change)
 
