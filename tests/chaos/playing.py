@@ -87,6 +87,7 @@ async def _play_in_one(session: Session, names: Sequence[str], proxied: bool) ->
 
 
 async def play_one(session: Session, ring: Ring, name: str) -> Judged:
+    await ring.spare()  # else a fault may find nobody who could take over
     since = time.monotonic()
     arena, label = ring.arena, session.name()
     trial = Trial(arena, label, session.seed * 100_003 + session.played)
