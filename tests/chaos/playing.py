@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ from tests.chaos.storms import EVERY, STORMS, WORKERS, Storm
 from tests.chaos.storms import PROXIED as STORM_PROXIED
 from tests.chaos.trial import Trial
 
+A_WHILE = 40
+"""So many trials an arena lasts: its ledgers are read again for each."""
 TAKES = 3
 """So often a trial is tried whose fault did not land."""
 
@@ -54,6 +56,7 @@ class Session:
             for violation in violations:
                 say(f"       {where}: {violation}")
             self.stop = bool(self.without)
+        shutil.rmtree(folder)
         return trial
 
 
@@ -61,8 +64,14 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def play_all(session: Session, names: Iterable[str], *, proxied: bool = False) -> None:
-    """All of these in one arena."""
+async def play_all(session: Session, names: Sequence[str], *, proxied: bool = False) -> None:
+    """All of these, so many in one arena."""
+    for first in range(0, len(names), A_WHILE):
+        if not session.stop:
+            await _play_in_one(session, names[first : first + A_WHILE], proxied)
+
+
+async def _play_in_one(session: Session, names: Sequence[str], proxied: bool) -> None:
     async with AsyncExitStack() as undo:
         home = session.home / f"arena-{session.name()}"
         arena = await undo.enter_async_context(Arena(home, proxied=proxied, without=session.without))
@@ -78,6 +87,7 @@ async def play_all(session: Session, names: Iterable[str], *, proxied: bool = Fa
 
 
 async def play_one(session: Session, ring: Ring, name: str) -> Judged:
+    await ring.spare()  # else a fault may find nobody who could take over
     since = time.monotonic()
     arena, label = ring.arena, session.name()
     trial = Trial(arena, label, session.seed * 100_003 + session.played)

@@ -219,17 +219,49 @@ async def other_plan(ring: Ring, trial: Trial) -> None:
     run = f"{trial.name}-1"
     trial.keep_parked = True
     await trial.submit("pure", ask=True)
-
-    async def parked() -> bool:
-        return any(seen.run.state is State.AWAITING_APPROVAL for seen in await trial.look())
-
-    await until(parked, what="the plan waits")
+    await until(lambda: _parked(trial), what="the plan waits")
     document = json.loads(await store._ask("HGET", f"prolight:run:{run}", "document"))
     document["plan"]["steps"][0]["params"]["label"] = f"{run}.another"
     await store._ask("HSET", f"prolight:run:{run}", "document", json.dumps(document))
     trial.landed("other_plan")
     trial.keep_parked = False
     await trial.quiet()
+
+
+async def overcharged(ring: Ring, trial: Trial) -> None:
+    """Each tool takes ten times its price."""
+    for number, brief in enumerate(CLASSES, 1):
+        await ring.arena.tell_world.script("cost_above_quote", label=f"{trial.name}-{number}.{brief}-1")
+    await _submit(trial)
+    await trial.quiet()
+    trial.landed("cost_above_quote")
+
+
+async def unclear(ring: Ring, trial: Trial) -> None:
+    """The answer breaks, and the probe does not know."""
+    run = f"{trial.name}-1"
+    await ring.arena.tell_world.script("reset", label=f"{run}.probeable-1")
+    await ring.arena.tell_world.script("unclear", tool="probe")
+    await trial.submit("probeable")
+    await trial.quiet()
+    rules = await ring.arena.tell_world.ask("GET", "/script")
+    trial.landed("unclear", all(rule["landed"] for rule in rules.values()))
+
+
+async def tool_changes(ring: Ring, trial: Trial) -> None:
+    """Between the plan and its execution the tool's definition becomes another one."""
+    trial.keep_parked = True
+    await trial.submit("keyed", ask=True)
+    await until(lambda: _parked(trial), what="the plan waits")
+    await ring.arena.tell_world.script("change_tool", tool="keyed", change={"description": "Something else."})
+    trial.landed("tool_changes")
+    trial.keep_parked = False
+    await trial.quiet()
+    ring.arena.restart_world()
+
+
+async def _parked(trial: Trial) -> bool:
+    return all(seen.run.state is State.AWAITING_APPROVAL for seen in await trial.look())
 
 
 async def _submit(trial: Trial) -> None:
@@ -291,9 +323,16 @@ PLAYS: Mapping[str, Play] = {
     "above_budget": above_budget,
     "waits_long": waits_long,
     "other_plan": other_plan,
+    "overcharged": overcharged,
+    "unclear": unclear,
+    "tool_changes": tool_changes,
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})
+REPORTED: Mapping[str, str] = {
+    "tool_changes": "I14: a worker lists a server's tools once, so a tool that changes later is called unseen"
+}
+"""Plays that convict the product as it is. They are not in profile ci, so that it shows what is new."""
 CONVICTS: Mapping[str, str] = {
     "claim": "stale_outcome",
     "version": "cancelled",

@@ -29,7 +29,8 @@ LLM_ACTS = (
     *("http_429", "http_529", "http_500", "http_503", "reset", "bad_body", "truncated", "slow", "hang", "hang_after"),
 )
 
-Fault = Callable[["Storm"], Awaitable[None]]
+Fault = Callable[["Storm"], Awaitable[bool]]
+"""Whether it happened."""
 
 
 class Storm:
@@ -75,8 +76,8 @@ class Storm:
         while True:
             await asyncio.sleep(self._every * self.random.uniform(0.5, 1.5))
             name = self.random.choice(sorted(self._faults))
-            await self._faults[name](self)
-            self.trial.landed(name)
+            if await self._faults[name](self):
+                self.trial.landed(name)
 
     async def _calm(self) -> None:
         """Everything heals. What the faults began is let end first."""
@@ -100,44 +101,52 @@ class Storm:
         alive = [worker for worker in self.arena.alive if not worker.stopped]
         return self.random.choice(alive) if alive else None
 
-    async def kill(self) -> None:
-        if victim := self.victim():
+    async def kill(self) -> bool:
+        victim = self.victim()
+        if victim:
             self.arena.end(victim)
             self._later(self.arena.worker())
+        return victim is not None
 
-    async def roll(self) -> None:
+    async def roll(self) -> bool:
         """SIGTERM; the next one is started as it ends."""
-        if victim := self.victim():
+        victim = self.victim()
+        if victim:
             await self.arena.terminated(victim)
             self._later(self.arena.worker())
+        return victim is not None
 
-    async def freeze(self) -> None:
-        if victim := self.victim():
+    async def freeze(self) -> bool:
+        victim = self.victim()
+        if victim:
             self.arena.stop(victim)
             self._later(self._thaw(victim, self.random.uniform(0.1, 3)))
+        return victim is not None
 
     async def _thaw(self, victim: Worker, after: float) -> None:
         await asyncio.sleep(after)
         if victim in self.arena.alive and victim.stopped:
             self.arena.go_on(victim)
 
-    async def restart_store(self) -> None:
+    async def restart_store(self) -> bool:
         self.arena.valkey.kill()
         await asyncio.sleep(self.random.uniform(0, 2))
         for _ in range(3):
             try:
                 self.arena.valkey.start()
-                return
+                break
             except StackFailed:
                 await asyncio.sleep(0.1)
+        return True
 
-    async def bells(self) -> None:
+    async def bells(self) -> bool:
         """Lost or doubled from now on; and some that are no bells."""
         (self.arena.control_folder / "bells").write_text(self.random.choice(("lost", "doubled", "")))
         garbage = self.random.choice(("{", "\xff\xfe", '{"body": 1}', "[" * 500))
         await self.arena.client.store._ask("LPUSH", self.random.choice(list(Stage)).queue, garbage)
+        return True
 
-    async def misbehave(self) -> None:
+    async def misbehave(self) -> bool:
         """The World or the LLM, with one of the next calls."""
         if not self.arena.world_runs:
             self.arena.restart_world()
@@ -145,12 +154,14 @@ class Storm:
             await self.arena.tell_world.script(self.random.choice(WORLD_ACTS), ms=500, retry_after=1)
         else:
             await self.arena.tell_llm.script(self.random.choice(LLM_ACTS), ms=500, retry_after=1)
+        return True
 
-    async def lose_replies(self) -> None:
+    async def lose_replies(self) -> bool:
         """The store carries out and nobody hears of it: one per cent, then ten, of what is asked."""
         rate = self.random.choice((0.01, 0.1))
         chance = {"rate": rate, "seed": self.random.randrange(10**6), "containing": "EVALSHA"}
         await self.arena.tell_proxy.faults(lose_reply=chance)
+        return True
 
     def _later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
