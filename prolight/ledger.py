@@ -96,7 +96,9 @@ def next_step(
     entry: Entry | None, effect: Effect, *, now: float, policy: LedgerPolicy, key_window: timedelta | None = None
 ) -> NextStep:
     """What may be done about a call that is not done."""
-    if entry is None or not entry.unclear or effect == "pure":
+    if entry is None or effect == "pure":
+        return Send()
+    if not entry.unclear and not (effect == "keyed" and entry.doubts):  # the last one did nothing; those before it may
         return Send()
     cleared = entry.cleared == entry.tries
     if effect == "billed":

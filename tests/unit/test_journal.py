@@ -240,6 +240,21 @@ async def test_a_key_that_the_other_side_surely_remembers_is_sent_again() -> Non
     assert await book.call(call("keyed", key_window=timedelta(seconds=100)), outside) == DONE
 
 
+async def test_a_doubt_about_a_key_outlives_a_later_try_that_did_nothing() -> None:
+    here = await world(tool("light"))
+    keyed = call("keyed", key_window=timedelta(seconds=100))
+    book, writer = await journal(here)
+    slow_down = RateLimited("not now", retry_after=timedelta(seconds=60))
+    with pytest.raises(BackOff):
+        await book.call(keyed, Outside(OutcomeUnknown("cut off"), slow_down))
+    here.store.time += 120
+    book, _ = await hand_over(here, writer)
+    outside = Outside()
+    with pytest.raises(NeedsReview):
+        await book.call(keyed, outside)
+    assert outside.sent == 0
+
+
 async def test_a_result_that_came_after_its_claim_was_lost_is_adopted_by_whoever_has_the_run_now() -> None:
     here = await world(tool("light"))
     await left_behind(here, "started", effect="blind")
