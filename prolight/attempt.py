@@ -28,7 +28,7 @@ from prolight.ledger import LedgerPolicy
 from prolight.lifecycle import STAGES
 from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
 from prolight.ports import Claim, RunStore, Write
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies
 from prolight.schemas import Review, RunContext, Stage
 from prolight.writer import Writer
 
@@ -42,7 +42,7 @@ class Attempts:
     store: RunStore
     agents: Mapping[Stage, Agent]
     deadlines: Deadlines
-    retry: RetryPolicy
+    retry: RetryPolicies
     ledger: LedgerPolicy = DEFAULT_LEDGER
 
 

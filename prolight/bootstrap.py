@@ -30,6 +30,7 @@ def connect_store(settings: Settings, *, patience: timedelta) -> RedisStore:
         lease=timedelta(seconds=settings.lease_seconds),
         crashes_to_poison=settings.crashes_to_poison,
         retention=timedelta(seconds=settings.retention_seconds),
+        sparing=settings.sparing,
         patience=patience,
     )
 
@@ -71,7 +72,7 @@ def connect_tools(settings: Settings) -> ToolGateway:
         return InstantTools()
     from prolight.adapters.tool_servers import ToolServers
 
-    return ToolServers(tool_servers(settings))
+    return ToolServers(tool_servers(settings), longest_pause=settings.sparing.longest_pause)
 
 
 def tool_servers(settings: Settings) -> dict[str, Server]:
@@ -83,7 +84,13 @@ def tool_servers(settings: Settings) -> dict[str, Server]:
         studio = Server(url=settings.tool_server_url, tools=dict(studio_tools()))
     except ValidationError as error:
         raise InvalidInput(str(refusal(error)), field="setting PROLIGHT_STUDIO_URL") from None
-    return {STUDIO: studio, **declared}
+    servers = {STUDIO: studio, **declared}
+    for name in settings.retry_policies:
+        server, is_tool, _ = name.partition(".")
+        if is_tool and server not in servers:
+            reason = f"{name}: there is no server {server}; there are {', '.join(servers)}"
+            raise InvalidInput(reason, field="setting PROLIGHT_RETRY_POLICIES")
+    return servers
 
 
 def connect_studio_in_process(settings: Settings) -> ToolGateway:
@@ -113,7 +120,7 @@ def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway, mode
         Critic(model, tools, policy, deadlines),
         Executor(tools, policy, settings.parallel_steps),
     )
-    return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry)
+    return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry, settings.ledger)
 
 
 @contextmanager

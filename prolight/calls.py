@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from prolight.errors import CallError, ProLightError
 from prolight.ports import Effect
+from prolight.retry import UNCHANGED, RetryChange
 from prolight.schemas import Review, RunContext, Usage, usd
 from prolight.writer import Change, Changed
 
@@ -77,6 +78,9 @@ class Call:
     """How long the other side remembers the key of a `keyed` call."""
     probe: Callable[[timedelta], Awaitable[Probed]] | None = None
     """Ask whether a `probeable` call was carried out. Raises `CallError`s."""
+    dependency: str = ""
+    """Who is called: a tool server, or the provider of a model. Empty: nobody has to be spared."""
+    retry: RetryChange = UNCHANGED
     starting: Change = _unchanged
     finishing: Callable[[Answer, bool], Change] = _says_nothing
 

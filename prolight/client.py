@@ -6,12 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
-import secrets
-import socket
-import time
-import uuid
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, suppress
@@ -22,16 +17,20 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from prolight import assets, commands, lifecycle, portal
+from prolight.adapters.redis_audit import Progress, audit
 from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
+from prolight.audit import Audit
 from prolight.bootstrap import connect_artifacts, connect_store
 from prolight.determinism import fingerprint, sha256
 from prolight.errors import InvalidInput, NothingFinished
 from prolight.events import Blocked, Event, Status, Warned, parse
 from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
+from prolight.naming import new_run_id, principal
 from prolight.pictures import ingest
 from prolight.ports import Process, Snapshot
+from prolight.redrive import EVERY_FAILURE, Failures, redrive
 from prolight.schemas import Artifact, Plan, RunRequest, Stage, State
 from prolight.settings import Settings
 from prolight.why import Around, Why, why
@@ -43,6 +42,8 @@ PATIENCE = timedelta(seconds=5)
 """How long a client waits for a store that does not answer."""
 SEARCHED = 1000
 """How many of the newest runs a filtered list looks through."""
+PAGE = 200
+"""So many runs are read at once by who looks through all of them: a script keeps everybody else waiting."""
 LAST_WORDS = 20
 """So many of the newest events may hold the reason for a pause."""
 
@@ -230,6 +231,32 @@ class AsyncClient:
             result=result,
         )
 
+    async def failed(self, wanted: Failures = EVERY_FAILURE, *, limit: int = 20) -> tuple[Snapshot, ...]:
+        """The failed runs that are meant, newest first. Looks through all runs of the store."""
+        store, found, looked = await self._opened(), dict[str, Snapshot](), 0
+        while len(found) < limit and (page := await store.recent(PAGE, looked)):
+            looked += PAGE
+            found |= {one.run.run_id: one for one in page if wanted.hold(one.run, now=store.now())}
+        return tuple(found.values())[:limit]
+
+    async def redrive(self, run_id: str, *, budget_usd: Decimal | None = None) -> str:
+        """Go on with a failed run as a new one, in the stage that failed; answers the child's id.
+
+        Asked again: the same child, or the child's own when that has failed too. Nothing that is done is bought again.
+        The budget is as large as the parent's, by default. Raises `IllegalMove`, `ArtifactMissing`.
+        """
+        store, deadlines = await self._opened(), self.settings.deadlines
+        await assets.find(self.artifact_store, (await store.read(run_id)).run.picture)
+        child = await redrive(store, run_id, new_id=new_run_id, budget_usd=budget_usd, deadlines=deadlines)
+        return child.run.run_id
+
+    async def audit(self, progress: Progress = lambda runs, keys: None) -> Audit:
+        """Look at everything in the store, and write nothing: what is left over, missing or does not fit together.
+
+        It may be asked while workers are busy. What looks wrong is looked at again after five seconds.
+        """
+        return await audit(await self._opened(), self.artifact_store, progress=progress)
+
     async def why(self, run_id: str) -> Why:
         """Why the run does not move, in one sentence, and when somebody looks at it next."""
         store = await self._opened()
@@ -336,6 +363,9 @@ class Client:
     approve = _sync(AsyncClient.approve)
     reject = _sync(AsyncClient.reject)
     review = _sync(AsyncClient.review)
+    failed = _sync(AsyncClient.failed)
+    redrive = _sync(AsyncClient.redrive)
+    audit = _sync(AsyncClient.audit)
     why = _sync(AsyncClient.why)
     workers = _sync(AsyncClient.workers)
     pause = _sync(AsyncClient.pause)
@@ -355,18 +385,3 @@ def _let_go(client: AsyncClient, pid: int) -> None:
 
 def _settings(url: str) -> Settings:
     return Settings.load(redis_url=url) if url else Settings.load()
-
-
-def principal() -> str:
-    """Who this process works for: `user@host`."""
-    user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
-    with suppress(KeyError, OSError):  # a container's user may have no name
-        user = getpass.getuser()
-    return f"{user}@{socket.gethostname()}"
-
-
-def new_run_id() -> str:
-    """A UUIDv7 (RFC 9562): sorts by creation."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
-    return str(uuid.UUID(int=value))

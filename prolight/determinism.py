@@ -38,12 +38,12 @@ def tool_pin(definition: Mapping[str, Any]) -> str:
     return fingerprint(definition)
 
 
-def call_key(run_id: str, *parts: str | int) -> str:
-    """The journal key of a call: run, plan hash or stage, step or round, call number.
+def call_key(journal_id: str, *parts: str | int) -> str:
+    """The journal key of a call: `RunContext.journal_id`, plan hash or stage, step or round, call number.
 
     Never the attempt, the epoch or the time: whoever takes a run over must find the same key.
     """
-    return fingerprint([run_id, *parts])[:40]
+    return fingerprint([journal_id, *parts])[:40]
 
 
 def check_lock(lock: Lock | None, plan: Plan, pins: Mapping[str, str]) -> None:

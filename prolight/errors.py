@@ -21,6 +21,8 @@
     │   └── BudgetExceeded
     └── CallError               one LLM or tool call
         ├── NotSent             nothing left this process (retryable, free)
+        │   ├── CoolingDown     the dependency asks all workers for a pause
+        │   └── NoRetryLeft     the retry budget of the dependency is spent for now
         ├── CallRejected        the other side refused before acting
         │   └── RateLimited     … for now (retryable, may carry retry_after)
         ├── ToolFailed          the tool says that it cannot do this
@@ -176,6 +178,18 @@ class NotSent(CallError):
 
     code = "not_sent"
     retryable = True
+
+
+class CoolingDown(NotSent):
+    """The dependency has asked for a pause, and it is not over."""
+
+    code = "cooling_down"
+
+
+class NoRetryLeft(NotSent):
+    """All workers together have retried enough on this dependency for now."""
+
+    code = "retry_budget"
 
 
 class CallRejected(CallError):

@@ -21,10 +21,11 @@ from decimal import Decimal
 from prolight import lifecycle, retry
 from prolight.calls import Answer, BackOff, Call, NeedsReview, Probed, RunCancelled
 from prolight.decisions import Decision, Ended
-from prolight.errors import BudgetExceeded, CallError, ClaimLost, NotSent, OutcomeUnknown
+from prolight.errors import BudgetExceeded, CallError, ClaimLost, NoRetryLeft, NotSent, OutcomeUnknown
 from prolight.events import Payload, Warned
 from prolight.ledger import Entry, LedgerPolicy, NextStep, Probe, Send, Wait, doubt, late_key, next_step, settled
 from prolight.lifecycle import STAGES
+from prolight.pacing import Pacing
 from prolight.ports import Effect, RunStore
 from prolight.schemas import Review, RunContext, Usage
 from prolight.writer import Change, Changed, Writer
@@ -43,13 +44,14 @@ class Journal:
         self,
         writer: Writer,
         entries: Mapping[str, str],
-        policy: retry.RetryPolicy,
+        policies: retry.RetryPolicies,
         ledger: LedgerPolicy = DEFAULT_LEDGER,
     ) -> None:
         self._writer = writer
         self._entries = dict(entries)
-        self._policy = policy
+        self._policies, self._stage = policies, STAGES[writer.run.state]
         self._ledger = ledger
+        self._pacing = Pacing(writer)
         self._under_way: list[Effect] = []
         self._unsaved: dict[str, str] = {}
         writer.closing = lambda: settled(self._entries, now=writer.now())
@@ -58,6 +60,10 @@ class Journal:
     def interruptible(self) -> bool:
         """Whatever is under way may be cut short without harm."""
         return all(effect == "pure" for effect in self._under_way)
+
+    @property
+    def stage_policy(self) -> retry.RetryPolicy:
+        return self._policies.of(self._stage)
 
     @property
     def unsaved(self) -> Mapping[str, str]:
@@ -97,6 +103,9 @@ class Journal:
                     raise _review(call, entry)
         raise AssertionError("unreachable")
 
+    def _policy(self, call: Call) -> retry.RetryPolicy:
+        return self._policies.of(self._stage, call.name, call.retry)
+
     def _known(self, call: Call) -> Entry | None:
         entry = self._late(call) or self._entry(call.key)
         if entry and entry.arguments_hash != call.arguments_hash and entry.status != "refused":
@@ -107,7 +116,7 @@ class Journal:
 
     def _check_tries(self, call: Call, entry: Entry | None) -> None:
         """Whoever takes the run over has no more tries than who had it before; a person's word gives one more."""
-        if entry and entry.tries >= self._policy.max_tries and entry.cleared != entry.tries:
+        if entry and entry.tries - entry.inherited >= self._policy(call).max_tries and entry.cleared != entry.tries:
             raise OutcomeUnknown(f"{call.name} was tried {entry.tries} times: {entry.reason or 'no answer'}"[:400])
 
     def _next_step(self, call: Call, entry: Entry | None) -> NextStep:
@@ -132,19 +141,23 @@ class Journal:
 
     async def _ask(self, call: Call, entry: Entry, probe: Callable[[timedelta], Awaitable[Probed]]) -> None:
         """Learn from the other side what became of the call, and write that down."""
+        policy = self._policy(call)
         try:
+            await self._pacing.may_leave(call, entry, policy)
             found = await probe(min(call.timeout, self._writer.left() / 2))
         except CallError as error:
+            longest = retry.backoff(policy, self._writer.snapshot.attempt)
+            await self._pacing.heed(call, error, longest)
             if not error.retryable:
                 found = "unclear"
             else:
-                raise BackOff(error.retry_after or retry.backoff(self._policy, entry.tries), error) from error
+                raise BackOff(error.retry_after or longest, error) from error
         match found:
             case Answer():
                 self._adopt(call, entry, found)
             case "absent":
                 absent = entry.evolve(status="refused", doubts=1, reason="the other side says that it never happened")
-                self._keep(call, absent, give_back=entry)
+                self._keep(call, absent, give_back=entry if entry.tries > entry.inherited else None)
             case _:
                 raise _review(call, entry, f"{doubt(entry)}; asked for it, the other side gives no clear answer")
 
@@ -169,11 +182,12 @@ class Journal:
             run = _open_try_spent(run, before)
             if give_back:
                 run = run.evolve(spent_usd=run.spent_usd - give_back.quote_usd)
-            return Changed(run, journal={call.key: text})
+            return Changed(run, journal={call.key: text}, settled=entry.status == "done")
 
         self._writer.write_later(change)
 
     async def _try(self, call: Call, before: Entry | None, send: Callable[[timedelta], Awaitable[Answer]]) -> Answer:
+        await self._pacing.may_leave(call, before, self._policy(call))
         timeout = min(call.timeout, self._writer.left() / 2)
         entry = await self._begin(call, before, timeout)
         self._under_way.append(call.effect)
@@ -200,7 +214,7 @@ class Journal:
         return unclear
 
     async def _begin(self, call: Call, before: Entry | None, timeout: timedelta) -> Entry:
-        """`started` is on record, just now. Raises `NotSent` when that took too long."""
+        """`started` is on record, just now. Raises `NotSent` when that took too long, or the answer says to wait."""
         if timeout <= timedelta(0):
             raise ClaimLost(f"the time of this stage is up: {call.name} does not start")
         now = self._writer.now()
@@ -214,14 +228,17 @@ class Journal:
             first_started_at=before.first_started_at if before else now,
             quote_usd=call.quote_usd,
             doubts=before.doubts + before.unclear if before else 0,
+            inherited=before.inherited if before else 0,
         )
         asked = time.monotonic()
         await self._write_start(call, entry, before)
         self._entries[call.key] = entry.model_dump_json()
+        unsent: NotSent | None = self._pacing.pause(call)
         if time.monotonic() - asked > DISPATCH_WITHIN.total_seconds():
-            late = NotSent(f"the store took too long to record that {call.name} starts")
-            self._record(call, entry, late)
-            raise late
+            unsent = NotSent(f"the store took too long to record that {call.name} starts")
+        if unsent:
+            self._record(call, entry, unsent)
+            raise unsent
         return entry
 
     async def _write_start(self, call: Call, entry: Entry, before: Entry | None) -> None:
@@ -248,6 +265,7 @@ class Journal:
                 changed.run,
                 (*_doubts(call, before), *changed.events),
                 {**changed.journal, call.key: entry.model_dump_json()},
+                asks={call.dependency: int(before is None)} if call.dependency else {},
             )
 
         return change
@@ -281,6 +299,7 @@ class Journal:
         ended = entry.evolve(
             status="unknown" if unclear else "refused",
             tries=entry.tries - isinstance(error, NotSent),
+            unsent=isinstance(error, NotSent),
             finished_at=self._writer.now(),
             reason=str(error)[:400],
         )
@@ -294,13 +313,16 @@ class Journal:
 
     async def _wait_before_next(self, call: Call, error: CallError, waits: int) -> None:
         """Returns when it is time for the next look. Raises the error where no further try may follow."""
-        entry = self._entry(call.key)
+        entry, policy = self._entry(call.key), self._policy(call)
+        tries, left = entry.tries - entry.inherited if entry else waits, self._writer.left()
+        await self._pacing.heed(call, error, retry.backoff(policy, tries))
         if isinstance(error, OutcomeUnknown) and not isinstance(self._next_step(call, entry), Send):
             return
-        policy, tries = self._policy, entry.tries if entry else waits
         if isinstance(error, NotSent):  # costs no try: the run waits for the server until its deadline
             policy, tries = replace(policy, max_tries=sys.maxsize), waits
-        wait = retry.decide(policy, error, tries=tries, left=self._writer.left(), jitter=random.random())
+        if isinstance(error, NoRetryLeft):  # there may be one sooner; if not, the deadline ends the run
+            left = timedelta.max
+        wait = retry.decide(policy, error, tries=tries, left=left, jitter=random.random())
         if wait is None:
             raise error
         if wait > WAIT_IN_PLACE:

@@ -50,8 +50,12 @@ class Entry(Value):
     usage: Usage = Usage()
     request_id: str = ""
     reason: str = ""
+    unsent: bool = False
+    """The last try was about to leave and did not: it still may."""
     cleared: int = 0
     """A person lets the call be sent again after this try."""
+    inherited: int = 0
+    """So many of its tries a parent made: they are on the parent's bill, and not among the tries of this run."""
 
     @property
     def unclear(self) -> bool:
@@ -139,6 +143,21 @@ def doubt(entry: Entry) -> str:
 def late_key(key: str, tries: int) -> str:
     """Where the journal keeps what a try brought after its claim had ended."""
     return f"{key}#{tries}"
+
+
+def inherited(entries: Mapping[str, str], *, now: float) -> dict[str, str]:
+    """What a child run takes over. Done: as it is. Unclear: unclear, but the allowance for losses is the child's own.
+
+    What was refused did not happen: it is left behind, and its tries with it.
+    """
+    kept = {}
+    for key, text in {**entries, **settled(entries, now=now)}.items():
+        entry = Entry.model_validate_json(text)
+        if entry.status == "done":
+            kept[key] = text
+        elif entry.unclear:
+            kept[key] = entry.evolve(doubts=0, inherited=entry.tries).model_dump_json()
+    return kept
 
 
 def settled(entries: Mapping[str, str], *, now: float) -> dict[str, str]:

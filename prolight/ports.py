@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from prolight.retry import UNCHANGED, RetryChange
 from prolight.schemas import Artifact, RunContext, Stage, State, Usage
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ class ChatReply:
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A model that plans or judges. Raises `CallError`s only."""
+    """A model that plans or judges. Raises `CallError`s only.
+
+    One with a `provider` (text) shares pauses and retry budget with all models of the same one.
+    """
 
     @property
     def model_version(self) -> str: ...
@@ -77,6 +82,7 @@ class Tool:
     """keyed: so long its server remembers a key, and carries it out once."""
     probe: str = ""
     """probeable: the `server.tool` that takes `{"key": …}` and says what became of that call."""
+    retry: RetryChange = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,8 @@ class Snapshot:
     ready: bool = False
     due_at: float | None = None
     hard_stop: float | None = None
+    child: str = ""
+    """The run that goes on where this one failed."""
 
     @property
     def activity(self) -> Literal["queued", "running", "backing off", "waiting for a person", "ended"]:
@@ -182,6 +190,8 @@ class Write:
     """Written under the claim in `base`; else by a client or a sweeper."""
     progress: bool = False
     """A journalled call came to its end: the run does not crash its workers."""
+    asks: Mapping[str, int] = field(default_factory=dict)
+    """The dependencies that are called once this is written, and how many of those calls are first tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,28 @@ class Pause:
     at: float
 
 
+class Dependencies(Protocol):
+    """What all workers together know of those they call, each a tool server or the provider of a model.
+
+    Raises `StoreError`s only.
+    """
+
+    def cooling(self, dependency: str) -> float | None:
+        """Until when it has asked for a pause, as well as that is known without asking the store.
+
+        A commit that says whom it `asks` learns it anew.
+        """
+        ...
+
+    async def cool(self, dependency: str, pause: timedelta) -> None:
+        """It asks for a pause from now on. A longer one that runs already stays."""
+        ...
+
+    async def take_retry(self, dependency: str) -> timedelta:
+        """Takes a retry out of its budget: zero, or how long there will be none. While it cools, none is taken."""
+        ...
+
+
 class RunStore(Protocol):
     """The truth about runs. Every write is atomic; all time is the store's own clock.
 
@@ -222,17 +254,27 @@ class RunStore(Protocol):
     `StoreUnavailable`; and `RunNotFound`, `IdempotencyMismatch`.
     """
 
+    @property
+    def dependencies(self) -> Dependencies: ...
+
     def now(self) -> float:
         """The store's clock, in seconds, as well as it is known without asking."""
         ...
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
-        """Accept a run; answers its id and whether it is new."""
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
+        """Accept a run; answers its id and whether it is new. A child comes with a journal, and its parent names it."""
         ...
 
     async def read(self, run_id: str) -> Snapshot: ...
-    async def recent(self, limit: int) -> list[Snapshot]:
-        """Newest first."""
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
+        """Newest first, without the `skip` newest."""
         ...
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
@@ -268,7 +310,7 @@ class RunStore(Protocol):
     async def paused(self) -> Mapping[Stage, Pause]: ...
     async def journal(self, run_id: str) -> Mapping[str, str]: ...
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
-        """Add results to a run's journal without a claim. What is there already stays."""
+        """Add results to a run's journal without a claim, and to that of its child. What is there already stays."""
         ...
 
     async def events(self, run_id: str, after: int = 0) -> list[str]:
@@ -286,6 +328,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Claim",
+    "Dependencies",
     "Pause",
     "Process",
     "RunStore",

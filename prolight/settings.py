@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from datetime import timedelta
 from decimal import Decimal
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from prolight.adapters import redis_url
 from prolight.adapters.redis_url import RedisAddress
+from prolight.adapters.registry import Retries
 from prolight.decisions import Deadlines
 from prolight.errors import InvalidInput
 from prolight.guardrails import Policy
-from prolight.retry import RetryPolicy
-from prolight.schemas import refusal
+from prolight.ledger import LedgerPolicy
+from prolight.retry import RetryPolicies, RetryPolicy, Sparing
+from prolight.schemas import TOOL_NAME, Stage, refusal
 
 if TYPE_CHECKING:
     from prolight.pictures import PictureLimits
@@ -89,7 +92,22 @@ class Settings(BaseSettings):
     max_tries: int = Field(default=4, ge=1)
     retry_base_seconds: float = Field(default=0.5, gt=0)
     retry_cap_seconds: float = Field(default=30, gt=0)
+    retry_policies: dict[str, Retries] = Field(default_factory=dict)
+    """By stage or tool: `{"plan": {"max_tries": 3}, "studio.relight": {"retry_base_seconds": 2}}`. Of each value, the
+    most specific word counts: the tool's, the stage's, the three settings above."""
+    retry_budget_share: float = Field(default=0.1, ge=0, le=1)
+    """All workers together retry so often on one dependency, as a share of the calls they begin …"""
+    retry_budget_burst: int = Field(default=10, ge=0)
+    """… beyond so many, which are free …"""
+    retry_budget_window_seconds: float = Field(default=60, ge=1, le=3600)
+    """… in any time of this length."""
+    cool_cap_seconds: float = Field(default=600, gt=0)
+    """A dependency that asks for a longer pause is asked again after so long, by those that it did not tell itself."""
     parallel_steps: int = Field(default=4, ge=1)
+    effect_grace_seconds: float = Field(default=5, ge=0)
+    """How long past its deadline a try may still reach the other side; only then is a repeat thought of."""
+    billed_repeats: int = Field(default=1, ge=0)
+    """How often a `billed` call is sent again although it may have been carried out."""
 
     # Guardrails
     budget_usd: Decimal = Field(default=Decimal(1), ge=0)
@@ -108,6 +126,14 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_names_no_file(cls, value: Any) -> Any:
         return value or None
+
+    @field_validator("retry_policies")
+    @classmethod
+    def _retries_are_of_stages_and_tools(cls, policies: dict[str, Retries]) -> dict[str, Retries]:
+        for name in policies:
+            if name not in set(Stage) and not re.match(TOOL_NAME, name):
+                raise ValueError(f"{name!r} is no stage ({', '.join(Stage)}) and no tool, as in studio.relight")
+        return policies
 
     @field_validator("model")
     @classmethod
@@ -131,7 +157,10 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             refused = refusal(error)
-            raise InvalidInput(f"setting PROLIGHT_{refused.field.upper()}: {refused}", field="settings") from None
+            name = refused.field.partition(".")[0].upper()
+            raise InvalidInput(f"setting PROLIGHT_{name}: {refused}", field="settings") from None
+        except SettingsError as error:
+            raise InvalidInput(f"a PROLIGHT_ setting is no JSON: {error}", field="settings") from None
 
     @cached_property
     def up(self) -> dict[str, Any]:
@@ -196,12 +225,27 @@ class Settings(BaseSettings):
         )
 
     @property
-    def retry(self) -> RetryPolicy:
-        return RetryPolicy(
+    def retry(self) -> RetryPolicies:
+        default = RetryPolicy(
             max_tries=self.max_tries,
             base=timedelta(seconds=self.retry_base_seconds),
             cap=timedelta(seconds=self.retry_cap_seconds),
         )
+        return RetryPolicies(default, {name: retries.change for name, retries in self.retry_policies.items()})
+
+    @property
+    def sparing(self) -> Sparing:
+        window = timedelta(seconds=self.retry_budget_window_seconds)
+        return Sparing(
+            share=self.retry_budget_share,
+            burst=self.retry_budget_burst,
+            window=window,
+            longest_pause=timedelta(seconds=self.cool_cap_seconds),
+        )
+
+    @property
+    def ledger(self) -> LedgerPolicy:
+        return LedgerPolicy(grace=timedelta(seconds=self.effect_grace_seconds), repeats=self.billed_repeats)
 
     @property
     def policy(self) -> Policy:

@@ -7,6 +7,7 @@ travels with the next call's `started`, or with the outcome of the stage.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -14,7 +15,7 @@ from datetime import timedelta
 from prolight.decisions import Decision, Ended, Held
 from prolight.errors import ClaimLost, ProLightError, VersionConflict
 from prolight.events import Payload
-from prolight.ports import Claim, RunStore, Snapshot, Write
+from prolight.ports import Claim, Dependencies, RunStore, Snapshot, Write
 from prolight.schemas import RunContext
 
 LINGER = timedelta(milliseconds=20)
@@ -23,12 +24,13 @@ LINGER = timedelta(milliseconds=20)
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What one change makes of the run. `settled`: a call came to its end."""
+    """What one change makes of the run. `settled`: a call came to its end. `asks` as in `Write`."""
 
     run: RunContext
     events: tuple[Payload, ...] = ()
     journal: Mapping[str, str] = field(default_factory=dict)
     settled: bool = False
+    asks: Mapping[str, int] = field(default_factory=dict)
 
 
 Change = Callable[[RunContext], Changed]
@@ -59,6 +61,10 @@ class Writer:
     @property
     def snapshot(self) -> Snapshot:
         return self._base
+
+    @property
+    def dependencies(self) -> Dependencies:
+        return self._store.dependencies
 
     def now(self) -> float:
         return self._store.now()
@@ -156,6 +162,7 @@ class Writer:
         run, settled = self._base.run, False
         events: list[Payload] = []
         journal: dict[str, str] = {}
+        asks: Counter[str] = Counter()
         accepted = []
         for change, future in waiting:
             try:
@@ -167,6 +174,7 @@ class Writer:
             events += changed.events
             journal |= changed.journal
             settled |= changed.settled
+            asks.update(changed.asks)
             accepted.append(future)
         decision = conclusion(run) if conclusion else self._goes_on(run)
         if isinstance(decision.placement, Ended):
@@ -174,7 +182,7 @@ class Writer:
         decision = replace(decision, events=(*events, *decision.events))
         self._commits += 1
         op_id = f"{self._claim_id}.{self._commits}"
-        return accepted, Write(self._base, decision, op_id, journal=journal, progress=settled)
+        return accepted, Write(self._base, decision, op_id, journal=journal, progress=settled, asks=asks)
 
     def _goes_on(self, run: RunContext) -> Decision:
         """The stage is worked on, up to its hard stop and no longer."""

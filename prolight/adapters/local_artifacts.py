@@ -14,8 +14,10 @@ import mmap
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -28,6 +30,8 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 IDENTITY_FILE = "identity"
 IDENTITY_BYTES = 16
 ALIASES_FOLDER = "aliases"
+TEMPORARY = (".*.tmp", "*/.*.tmp", ".probe-*")
+"""How files are named while they are written; the last one is that of `prolight doctor`."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted pipe must not hang the reader
@@ -88,6 +92,19 @@ class LocalArtifacts:
     async def named(self, name: str) -> str | None:
         """The id that a name stands for. Raises `InvalidInput` for what is no name."""
         return await asyncio.to_thread(self._named, name)
+
+    def kept_identity(self) -> str | None:
+        """The identity, unless none was made yet: this makes none."""
+        try:
+            return (self._root / IDENTITY_FILE).read_text(errors="replace")
+        except OSError:
+            return None
+
+    def leftovers(self, older_than: timedelta) -> list[Path]:
+        """Temporary files of writers that were killed, if nobody has touched them for so long."""
+        before = time.time() - older_than.total_seconds()
+        found = (path for pattern in TEMPORARY for path in self._root.glob(pattern))
+        return sorted(path for path in found if _modified(path) < before)
 
     def path(self, artifact_id: str) -> Path:
         """Where the picture is, or would be, for readers on this host. Raises `InvalidInput`."""
@@ -175,6 +192,13 @@ class LocalArtifacts:
 
     def _corrupt(self, artifact_id: str) -> ArtifactCorrupt:
         return ArtifactCorrupt(f"{self.path(artifact_id)} is damaged; submit the picture again to mend it")
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:  # just finished
+        return time.time()
 
 
 def _split(artifact_id: str) -> tuple[str, str]:

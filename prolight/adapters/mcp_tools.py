@@ -8,11 +8,13 @@ caller; a response hook of the pool recovers both per call.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_IDLE_CONNECTIONS = 100
 CONNECT_WITHIN = timedelta(seconds=5)
+UNACKNOWLEDGED_WITHIN = timedelta(seconds=5)
+"""At most the ledger's grace."""
 DISCOVER_WITHIN = timedelta(seconds=20)
 MAX_OUTPUT_BYTES = 16 * 1024
 """Of what a tool says beside its picture: it goes into the run's document."""
@@ -49,11 +53,20 @@ def pooled_http() -> httpx2.AsyncClient:
 
     The stages at work bound the calls; a bound of the pool would let one slow server starve the others.
     """
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE_CONNECTIONS)
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(None, connect=CONNECT_WITHIN.total_seconds()),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
+        transport=httpx2.AsyncHTTPTransport(limits=limits, socket_options=_socket_options()),
         event_hooks={"response": [_remember]},
     )
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """What was sent and is not acknowledged so long is given up: a call must not arrive after its grace."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        return []
+    milliseconds = round(UNACKNOWLEDGED_WITHIN.total_seconds() * 1000)
+    return [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)]
 
 
 class McpTools:
@@ -120,6 +133,7 @@ class McpTools:
             picture_params=policy.picture_params,
             key_window=policy.key_window,
             probe=policy.probe and f"{self._namespace}.{policy.probe}",
+            retry=policy.retry,
         )
 
     def _target(self) -> Transport | MCPServer[Any]:
@@ -177,7 +191,7 @@ def _answered(error: MCPError, response: httpx2.Response | None, *, in_process: 
     status = response.status_code if response else 0
     message = f"the tool server answers: {error.error.message[:400]}"
     data = error.error.data if isinstance(error.error.data, dict) else {}
-    if response and status == 429:
+    if response and status in (429, 529):
         return RateLimited("the tool server asks for a pause", retry_after=_retry_after(response))
     if "code" in data:
         return ToolFailed(error.error.message[:400], code=str(data["code"])[:MAX_CODE_CHARS])
@@ -194,10 +208,21 @@ def _speaks_mcp(response: httpx2.Response) -> bool:
 
 
 def _retry_after(response: httpx2.Response) -> timedelta | None:
+    """Seconds, or a date (RFC 9110), which is set against the server's own clock where it tells that."""
+    said = response.headers.get("retry-after", "")
     try:
-        return timedelta(seconds=max(0.0, float(response.headers["retry-after"])))
-    except (KeyError, ValueError, OverflowError):
+        return timedelta(seconds=max(0.0, float(said)))
+    except (ValueError, OverflowError):
+        until, now = _moment(said), _moment(response.headers.get("date", "")) or datetime.now(UTC)
+        return max(timedelta(0), until - now) if until else None
+
+
+def _moment(said: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(said)
+    except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _result(tool: Tool, result: CallToolResult) -> ToolResult:

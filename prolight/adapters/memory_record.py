@@ -38,6 +38,7 @@ class Record:
     attempt: int = 0
     crashes: int = 0
     hard_stop: int = 0
+    child: str = ""
     stage_deadline: int = 0
     ready: bool = False
     due: int | None = None
@@ -159,6 +160,7 @@ class Record:
             ready=self.ready,
             due_at=None if self.due is None else self.due / 1000,
             hard_stop=self.hard_stop / 1000 or None,
+            child=self.child,
         )
 
 

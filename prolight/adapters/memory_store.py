@@ -12,13 +12,16 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 
+from prolight.adapters.memory_dependencies import MemoryDependencies
 from prolight.adapters.memory_record import LOOK_AGAIN_MS, Record
-from prolight.adapters.record import deadline_of, document_of, milliseconds
+from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
 from prolight.decisions import Decision, Queued
 from prolight.errors import ClaimLost, IdempotencyMismatch, RunNotFound, VersionConflict
 from prolight.events import Event, Payload, parse
 from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
+from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.schemas import RunContext, Stage, State
 
 DUE_AT_A_TIME = 100
@@ -55,6 +58,7 @@ class MemoryStore:
         clock: Callable[[], float] = time.time,
         listens: Callable[[str], bool] = lambda _process: True,
         heard: Callable[[str], None] = lambda _event: None,
+        sparing: Sparing = DEFAULT_SPARING,
     ) -> None:
         self.clock = clock
         self.listens = listens
@@ -69,16 +73,24 @@ class MemoryStore:
         self._absent: dict[str, int] = {}
         self._paused: dict[Stage, Pause] = {}
         self._heard = heard
+        self.dependencies = MemoryDependencies(sparing, self._time)
         self._told = asyncio.Event()
 
     def now(self) -> float:
         return self._time() / 1000
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
         run, queued = decision.run, decision.placement
         assert isinstance(queued, Queued)
         assert queued.budget is not None
-        document, now = document_of(run), self._time()
+        document, entries, now = document_of(run), journal_of(run, journal), self._time()
         by_key = self._find(self._keys.get(idempotency_key or "", ""), now)
         known = by_key or self._find(run.run_id, now)
         if known and known.fingerprint != fingerprint:
@@ -90,7 +102,10 @@ class MemoryStore:
             return known.run_id, False
         budget = milliseconds(queued.budget)
         record = Record(run.run_id, fingerprint, document, run.state, budget, deadline_of(run), now)
+        record.journal = dict(zip(entries[::2], entries[1::2], strict=True))
         self._runs[run.run_id] = record
+        if run.parent and (parent := self._find(run.parent, now)):
+            parent.child = run.run_id
         record.make_ready(now)
         self._tell(record, decision.events, now)
         return run.run_id, True
@@ -105,10 +120,11 @@ class MemoryStore:
     async def read(self, run_id: str) -> Snapshot:
         return self._get(run_id, self._time()).view()
 
-    async def recent(self, limit: int) -> list[Snapshot]:
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
         now = self._time()
         alive = [record for record in self._runs.values() if not record.expired(now)]
-        return [record.view() for record in sorted(alive, key=lambda record: record.age, reverse=True)[: max(0, limit)]]
+        newest = sorted(alive, key=lambda record: record.age, reverse=True)
+        return [record.view() for record in newest[skip : skip + max(0, limit)]]
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         now, claim_id = self._time(), uuid.uuid4().hex
@@ -132,6 +148,7 @@ class MemoryStore:
             late = ClaimLost if write.holder else VersionConflict
             raise late(f"run {run.run_id}: the time for this has passed")
         record.write(write, document, now)
+        self.dependencies.asked(write.asks)
         self._tell(record, write.decision.events, now)
         return record.remember(write, replace(record.view(), run=run))
 
@@ -237,8 +254,9 @@ class MemoryStore:
         return dict(record.journal) if record else {}
 
     async def keep_late(self, run_id: str, entries: Mapping[str, str]) -> None:
-        if record := self._find(run_id, self._time()):
+        while record := self._find(run_id, self._time()):
             record.journal = {**entries, **record.journal}
+            run_id = record.child
 
     async def events(self, run_id: str, after: int = 0) -> list[str]:
         record = self._find(run_id, self._time())

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from prolight.errors import StoreRefused
+from prolight.errors import StoreRefused, StoreUnavailable
 
 OLDEST = (6, 2)
 
@@ -72,3 +72,13 @@ def _config(*replies: Any) -> dict[str, str]:
     for reply in replies:
         config |= reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     return config
+
+
+def will_pass(error: RedisError) -> bool:
+    return str(error).startswith(("LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN"))
+
+
+def translated(error: RedisError) -> Exception:
+    if will_pass(error) or "OOM" in str(error) or "MISCONF" in str(error):
+        return StoreUnavailable(f"the store cannot write now: {error}")
+    return StoreRefused(f"the store refuses: {error}")

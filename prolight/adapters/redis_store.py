@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import random
 import time
 import uuid
@@ -17,15 +16,17 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, Self
 
 from redis.exceptions import NoScriptError, RedisError
 
-from prolight.adapters.record import deadline_of, document_of, milliseconds
+from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
+from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
-from prolight.adapters.redis_replies import pairs, process, readable, snapshot
-from prolight.adapters.redis_server import Durability, inspect_server
+from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
 from prolight.adapters.redis_url import safe_url, tls_trouble
+from prolight.adapters.redis_views import pairs, process_of, readable, snapshot_of
 from prolight.decisions import Decision, Ended, Held, Parked, Placement, Queued
 from prolight.errors import (
     STORE_FIX,
@@ -40,9 +41,8 @@ from prolight.errors import (
 from prolight.events import Event, Note, parse
 from prolight.lifecycle import STAGES
 from prolight.ports import Claim, Pause, Process, Snapshot, Swept, Write
+from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.schemas import Stage, compact_json
-
-log = logging.getLogger(__name__)
 
 DUE_AT_A_TIME = 100
 ASIDE_KEPT = 100
@@ -62,6 +62,7 @@ class RedisStore:
         crashes_to_poison: int = 5,
         retention: timedelta = timedelta(days=7),
         patience: timedelta = timedelta(seconds=5),
+        sparing: Sparing = DEFAULT_SPARING,
         link: RedisLink | None = None,
     ) -> None:
         self.url = url
@@ -71,6 +72,7 @@ class RedisStore:
         self._retention_ms = milliseconds(retention)
         self._patience = patience.total_seconds()
         self._told_at, self._told = time.monotonic(), 0.0
+        self.dependencies = RedisDependencies(sparing, self._script, self.now)
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
@@ -92,7 +94,14 @@ class RedisStore:
     def now(self) -> float:
         return self._told + time.monotonic() - self._told_at
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, bool]:
         run, queued = decision.run, decision.placement
         assert isinstance(queued, Queued) and queued.budget is not None
         how, run_id, _ = await self._script(
@@ -106,6 +115,9 @@ class RedisStore:
             milliseconds(queued.budget),
             deadline_of(run),
             document_of(run),
+            run.parent or "",
+            len(journal),
+            *journal_of(run, journal),
             *(event.body() for event in decision.events),
         )
         if how in ("idempotency_key", "run_id"):
@@ -116,12 +128,12 @@ class RedisStore:
         (_, view) = await self._script("read", run_id)
         if not view:
             raise RunNotFound(run_id)
-        return snapshot(view)
+        return snapshot_of(view)
 
-    async def recent(self, limit: int) -> list[Snapshot]:
-        run_ids = await self._ask("ZREVRANGE", "prolight:runs", 0, limit - 1) if limit > 0 else []
+    async def recent(self, limit: int, skip: int = 0) -> list[Snapshot]:
+        run_ids = await self._ask("ZREVRANGE", "prolight:runs", skip, skip + limit - 1) if limit > 0 else []
         views = (await self._script("read", *run_ids))[1:] if run_ids else []
-        return [snapshot(view) for view in views if view]
+        return [snapshot_of(view) for view in views if view]
 
     async def claim(self, stage: Stage, count: int, process: str) -> list[Claim]:
         claim_id = uuid.uuid4().hex
@@ -134,7 +146,7 @@ class RedisStore:
         base, run = write.base, write.decision.run
         place, ms, budget = _placed(write.decision.placement)
         journal = [part for entry in write.journal.items() for part in entry]
-        how, ver, seq, _ = await self._script(
+        how, ver, seq, _, pauses = await self._script(
             "commit",
             run.run_id,
             base.ver,
@@ -152,6 +164,7 @@ class RedisStore:
             document_of(run),
             len(write.journal),
             *journal,
+            *self.dependencies.asked(write.asks),
             *(event.body() for event in write.decision.events),
         )
         match how:
@@ -164,12 +177,13 @@ class RedisStore:
                 raise ClaimLost(f"the claim of run {run.run_id} has ended")
             case "gone":
                 raise RunNotFound(run.run_id)
+        self.dependencies.heard(write.asks, pauses)
         return committed(base, write.decision, ver=ver, seq=seq)
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
         described = {"pid": process.pid, "host": process.host, "slots": process.slots, "stages": process.stages}
-        pairs = [part for claim in claims.items() for part in claim]
-        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *pairs)
+        held = [part for claim in claims.items() for part in claim]
+        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *held)
         return set(answer[1:])
 
     async def retire(self, process: str) -> None:
@@ -187,13 +201,15 @@ class RedisStore:
     async def processes(self) -> list[Process]:
         known = pairs(await self._ask("HGETALL", "prolight:processes"))
         absent = pairs(await self._ask("HGETALL", "prolight:absent"))
-        return [process(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())]
+        return [
+            process_of(id, json.loads(described), alive=id not in absent) for id, described in sorted(known.items())
+        ]
 
     async def set_aside(self, counts: Mapping[str, int], newest: Sequence[Mapping[str, Any]]) -> None:
         """Keep what lay in a stage's queue and is no bell. Asked again after a lost answer it may count twice."""
-        pairs = [part for count in counts.items() for part in count]
+        counted = [part for count in counts.items() for part in count]
         entries = [json.dumps(entry) for entry in newest[-ASIDE_KEPT:]]
-        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *pairs, *entries)
+        await self._script("aside", ASIDE_KEPT, self._retention_ms, len(counts), *counted, *entries)
 
     async def aside(self) -> Mapping[str, int]:
         """How many messages were set aside, by reason, until none came for the time of retention."""
@@ -304,8 +320,8 @@ class RedisStore:
                 command = ("EVAL", script, *command[2:])
                 continue
             except RedisError as error:
-                if not _will_pass(error) or time.monotonic() + wait > give_up:
-                    raise _translated(error) from error
+                if not will_pass(error) or time.monotonic() + wait > give_up:
+                    raise translated(error) from error
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(1.0, wait * 2)
             for place, value in (asked_again or {}).items():
@@ -339,16 +355,6 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
             return "parked", milliseconds(after), ""
         case Ended(retention=retention):
             return "ended", milliseconds(retention), ""
-
-
-def _will_pass(error: RedisError) -> bool:
-    return str(error).startswith(("LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN"))
-
-
-def _translated(error: RedisError) -> Exception:
-    if _will_pass(error) or "OOM" in str(error) or "MISCONF" in str(error):
-        return StoreUnavailable(f"the store cannot write now: {error}")
-    return StoreRefused(f"the store refuses: {error}")
 
 
 @cache

@@ -21,10 +21,12 @@ from pydantic_core import ErrorDetails
 
 from prolight.errors import InvalidInput
 from prolight.ports import Effect
+from prolight.retry import RetryChange
 from prolight.schemas import TOOL_NAME, Usd, Value
 
 STUDIO = "studio"
 MAX_SECONDS = 366 * 24 * 3600
+MAX_TRIES = 1000
 _SERVER, _TOOL = TOOL_NAME.split(r"\.")
 
 
@@ -44,9 +46,22 @@ def _web_address(url: str) -> str:
 
 
 Seconds = Annotated[float, Field(strict=True, gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+Tries = Annotated[int, Field(strict=True, ge=1, le=MAX_TRIES)]
 Price = Annotated[Usd, BeforeValidator(_quoted)]
 ServerName = Annotated[str, Field(pattern=f"{_SERVER}$")]
 ToolName = Annotated[str, Field(pattern=f"^{_TOOL}")]
+
+
+class Retries(Value):
+    """What is another than in the policy below it, as a file or a setting says it."""
+
+    max_tries: Tries | None = None
+    retry_base_seconds: Seconds | None = None
+    retry_cap_seconds: Seconds | None = None
+
+    @property
+    def change(self) -> RetryChange:
+        return RetryChange(self.max_tries, _time(self.retry_base_seconds), _time(self.retry_cap_seconds))
 
 
 class Registered(Value):
@@ -62,6 +77,10 @@ class Registered(Value):
     picture_params: frozenset[str] = frozenset()
     description: str = ""
     """In place of the server's own."""
+    max_tries: Tries | None = None
+    retry_base_seconds: Seconds | None = None
+    retry_cap_seconds: Seconds | None = None
+    """None: as for the stage that calls."""
 
     @model_validator(mode="after")
     def _keys_fit_the_effect(self) -> Self:
@@ -81,7 +100,11 @@ class Registered(Value):
 
     @property
     def key_window(self) -> timedelta | None:
-        return None if self.key_window_seconds is None else timedelta(seconds=self.key_window_seconds)
+        return _time(self.key_window_seconds)
+
+    @property
+    def retry(self) -> RetryChange:
+        return RetryChange(self.max_tries, _time(self.retry_base_seconds), _time(self.retry_cap_seconds))
 
 
 class Server(Value):
@@ -100,6 +123,10 @@ class Servers(Value):
     """A file."""
 
     servers: dict[ServerName, Server] = Field(default_factory=dict)
+
+
+def _time(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 Registry = Mapping[str, Registered]

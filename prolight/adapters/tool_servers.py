@@ -14,27 +14,35 @@ from typing import Any
 
 from prolight.adapters.mcp_tools import McpTools, pooled_http
 from prolight.adapters.registry import Server
-from prolight.errors import CallError, NotSent
+from prolight.errors import CallError, NotSent, RateLimited
 from prolight.ports import Tool, ToolResult
+from prolight.retry import DEFAULT_SPARING
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_AFTER = timedelta(seconds=2)
-"""A server that was away is looked at again so much later, or as soon as somebody needs it."""
+"""A server that was away is looked at again so much later, or as soon as somebody needs it and it wants no pause."""
 GLANCE = timedelta(seconds=1)
 """So long those who do not need a server wait while it is looked at for the first time, or all are wanted."""
 
 
 class ToolServers:
-    """Lives on one event loop."""
+    """Lives on one event loop. A pause that a server asks for is kept for `longest_pause` at most."""
 
-    def __init__(self, servers: Mapping[str, Server], *, look_again_after: timedelta = LOOK_AGAIN_AFTER) -> None:
+    def __init__(
+        self,
+        servers: Mapping[str, Server],
+        *,
+        look_again_after: timedelta = LOOK_AGAIN_AFTER,
+        longest_pause: timedelta = DEFAULT_SPARING.longest_pause,
+    ) -> None:
         self._http = pooled_http()
         self._servers = {
             name: McpTools(server.url, namespace=name, registry=server.tools, http=self._http)
             for name, server in servers.items()
         }
         self._look_again_after = look_again_after.total_seconds()
+        self._longest_pause = longest_pause.total_seconds()
         self._known: dict[str, Mapping[str, Tool]] = {}
         self._away: dict[str, CallError] = {}
         self._told: set[str] = set()
@@ -69,7 +77,8 @@ class ToolServers:
         urgent = needing or (frozenset() if self._known else self._servers.keys())
         now = asyncio.get_running_loop().time()
         for name in self._servers.keys() - self._known.keys() - self._looks.keys():
-            if name in urgent or now >= self._look_again_at.get(name, now):
+            hurry = name in urgent and not isinstance(self._away.get(name), RateLimited)
+            if hurry or now >= self._look_again_at.get(name, now):
                 self._looks[name] = asyncio.create_task(self._discover(name))
         if waited_for := [look for name, look in self._looks.items() if name in urgent]:
             await asyncio.wait(waited_for)
@@ -82,7 +91,9 @@ class ToolServers:
             self._known[name] = await self._servers[name].tools()
         except CallError as error:
             self._away[name] = error
-            self._look_again_at[name] = asyncio.get_running_loop().time() + self._look_again_after
+            pause = error.retry_after.total_seconds() if error.retry_after else 0.0
+            wait = max(self._look_again_after, min(pause, self._longest_pause))
+            self._look_again_at[name] = asyncio.get_running_loop().time() + wait
         else:
             self._away.pop(name, None)
         finally:

@@ -18,7 +18,7 @@ from prolight.errors import CallError, PlanInvalid
 from prolight.journal import Journal
 from prolight.outcomes import Outcome
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway, ToolResult
-from prolight.retry import RetryPolicy, backoff
+from prolight.retry import backoff
 from prolight.schemas import Plan, RunContext, Stage, Usage, refusal, usd
 from prolight.writer import Changed, Writer
 
@@ -53,7 +53,8 @@ async def discover(gateway: ToolGateway, work: Work, plan: Plan | None = None) -
     except CallError as error:
         if not error.retryable:
             raise
-        raise BackOff(error.retry_after or backoff(RetryPolicy(), work.writer.snapshot.attempt), error) from error
+        longest = backoff(work.journal.stage_policy, work.writer.snapshot.attempt)
+        raise BackOff(error.retry_after or longest, error) from error
 
 
 async def ask(
@@ -65,7 +66,7 @@ async def ask(
     """
     run, quote = work.run, model.quote(request)
     arguments_hash = fingerprint([model.prompt_hash, request.role, request.facts])
-    numbers = (call_key(run.run_id, request.role, run.round, number) for number in itertools.count())
+    numbers = (call_key(run.journal_id, request.role, run.round, number) for number in itertools.count())
     call = Call(
         key=work.journal.unused(numbers, arguments_hash),
         name=model.model_version,
@@ -73,6 +74,7 @@ async def ask(
         effect="billed" if quote else "pure",
         timeout=timeout,
         quote_usd=quote,
+        dependency=provider(model),
         starting=Changed,
     )
 
@@ -85,6 +87,15 @@ async def ask(
         return answer_as.model_validate_json(answer.result["text"]), answer.result["model"]
     except ValidationError as error:
         raise PlanInvalid(f"the {request.role}'s answer is not usable: {refusal(error)}") from None
+
+
+def provider(model: ChatModel) -> str:
+    """Whom its calls burden. A model may have a `provider`; else each model counts as one."""
+    return f"model:{getattr(model, 'provider', model.model_version)}"
+
+
+def server_of(tool: Tool) -> str:
+    return tool.name.partition(".")[0]
 
 
 @cache

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from prolight.agents.base import Work, charged, discover
+from prolight.agents.base import Work, charged, discover, server_of
 from prolight.calls import Answer, Call, Probed
 from prolight.determinism import call_key, check_lock, fingerprint
 from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
@@ -97,7 +97,7 @@ class Progress:
         check_lock(lock, self._plan, self._pins)
         arguments = self._resolved(step.params)
         check_call(step, arguments, tool, self._executor.policy)
-        key = call_key(self._work.run.run_id, lock.plan_hash, step.id, 0)
+        key = call_key(self._work.run.journal_id, lock.plan_hash, step.id, 0)
         call = Call(
             key=key,
             name=step.tool,
@@ -107,6 +107,8 @@ class Progress:
             quote_usd=max(tool.price_usd, step.estimated_cost_usd),
             key_window=tool.key_window,
             probe=self._probe(tool, key) if tool.probe in self._tools else None,
+            dependency=server_of(tool),
+            retry=tool.retry,
             starting=self._step_started(step),
             finishing=lambda answer, reused: self._step_done(step, answer, reused),
         )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from prolight.agents.base import Work, ask, charged, discover, json_schema
+from prolight.agents.base import Work, ask, charged, discover, json_schema, server_of
 from prolight.calls import Answer, Call
 from prolight.decisions import Deadlines
 from prolight.determinism import call_key, fingerprint, plan_hash
@@ -46,12 +46,14 @@ class Planner:
             return None
         arguments = {"picture": work.run.picture}
         call = Call(
-            key=call_key(work.run.run_id, "inspect", INPUT),
+            key=call_key(work.run.journal_id, "inspect", INPUT),
             name=tool.name,
             arguments_hash=fingerprint(arguments),
             effect=tool.effect,
             timeout=tool.timeout,
             quote_usd=tool.price_usd,
+            dependency=server_of(tool),
+            retry=tool.retry,
             finishing=_keep_inspection,
         )
 
@@ -77,7 +79,7 @@ class Planner:
             input_sha256=run.picture,
             model_version=model,
             prompt_hash=self.model.prompt_hash,
-            seed=int(fingerprint(run.run_id)[:8], 16),
+            seed=int(fingerprint(run.journal_id)[:8], 16),
             tool_pins={step.tool: tools[step.tool].pin for step in plan.steps if step.tool in tools},
             policy_version=self.policy.version,
             prolight_version=PROLIGHT_VERSION,

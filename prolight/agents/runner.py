@@ -74,7 +74,7 @@ class AgentRunnerAsync:
         `IllegalMove` for a context that has ended or is under way elsewhere, `PlanChanged` for one that was altered.
         """
         events: asyncio.Queue[str | None] = asyncio.Queue()
-        store = MemoryStore(heard=events.put_nowait)
+        store = MemoryStore(heard=events.put_nowait, sparing=self.settings.sparing)
         telling = asyncio.create_task(self._tell(events))
         try:
             await self._begin(store, ctx, human_approved=human_approved)

@@ -11,12 +11,12 @@ from pathlib import Path
 from prolight import lifecycle
 from prolight.adapters.redis_store import RedisStore
 from prolight.bench.terms import BenchFailed, Effort, Figures, Goal, Say, rounded
-from prolight.client import new_run_id
 from prolight.decisions import Deadlines, Decision, Held
 from prolight.embedded import start_valkey
 from prolight.embedded.valkey import AppendFsync
 from prolight.events import Progress
 from prolight.ledger import Entry
+from prolight.naming import new_run_id
 from prolight.ports import Claim, Write
 from prolight.schemas import RunContext, RunRequest, Stage
 

@@ -29,12 +29,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("prolight.cli.approval:approve", "Let the plan of a run that waits for a person be carried out."),
     "reject": ("prolight.cli.approval:reject", "Say no to a run that waits for a person."),
     "review": ("prolight.cli.review:app", "Calls that a person has to look at: list, adopt, resend, allow, abandon."),
+    "failed": ("prolight.cli.failed:failed", "Failed runs: why, where, what they cost; filters and counts."),
+    "redrive": ("prolight.cli.redrive:redrive", "Go on with failed runs where they failed: one, many, or by filter."),
     "cancel": ("prolight.cli.runs:cancel", "Stop a run."),
     "artifacts": ("prolight.cli.artifacts:artifacts", "Save a run's finished pictures."),
     "assets": ("prolight.cli.assets:app", "Pictures kept under a name: add, list."),
     "tools": ("prolight.cli.tools:tools", "The tools that plans may use, and the servers that do not answer."),
     "workers": ("prolight.cli.workers:app", "The fleet: list, pause, resume."),
     "worker": ("prolight.cli.worker:worker", "Run a Celery worker for some stages or all."),
+    "audit": (
+        "prolight.cli.audit:audit",
+        "Is the store in order: nothing left over, missing or lost?",
+    ),
     "doctor": ("prolight.cli.doctor:doctor", "What works here, what does not, and how to mend it."),
     "bench": ("prolight.cli.bench:bench", "Measure this installation."),
 }

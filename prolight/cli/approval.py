@@ -11,12 +11,12 @@ import typer
 from pydantic import ValidationError
 
 from prolight.cli.failures import Refused
-from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
+from prolight.cli.output import ExitCode, Json, console, say, wait_for
 from prolight.cli.page import plan as plan_page
 from prolight.cli.page import verdict
-from prolight.cli.rendering import ending, one_line, summary
+from prolight.cli.rendering import one_line
+from prolight.cli.runs import tell
 from prolight.errors import IllegalMove, InvalidInput
-from prolight.ports import Snapshot
 from prolight.schemas import Plan, State, refusal
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def _approve(run_id: str, plan_hash: str | None, edit: Path | None, by: st
         if plan_hash is None:
             say("nothing was approved; the run goes on waiting")
             return ExitCode.WAITS
-        _tell(await client.approve(run_id, plan_hash, by=by, edited=edited), as_json=as_json)
+        tell(await client.approve(run_id, plan_hash, by=by, edited=edited), as_json=as_json)
     return ExitCode.OK
 
 
@@ -99,14 +99,7 @@ async def _reject(run_id: str, reason: str, by: str | None, *, as_json: bool) ->
 
     async with AsyncClient() as client:
         try:
-            _tell(await client.reject(run_id, reason=reason, by=by), as_json=as_json)
+            tell(await client.reject(run_id, reason=reason, by=by), as_json=as_json)
         except IllegalMove as refused:
             raise Refused(f"{refused}: `prolight show {run_id}`") from None
     return ExitCode.OK
-
-
-def _tell(snapshot: Snapshot, *, as_json: bool) -> None:
-    if as_json:
-        record(summary(snapshot))
-    else:
-        console().print(ending(snapshot))

@@ -30,6 +30,8 @@ def page(snapshot: Snapshot, *, now: float) -> RenderableType:
 def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType]]:
     run = snapshot.run
     yield "run", Text.assemble(run.run_id, "  ", state_text(run.state), f" ({_activity(snapshot, now)})")
+    if run.parent or snapshot.child:
+        yield "redrive", _lines(_line_of(snapshot))
     yield "brief", Text(printable(run.brief))
     yield "picture", Text(run.asset_id)
     if run.metadata:
@@ -50,6 +52,13 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
         yield "outputs", _lines(f"{picture(output)}  {output.id}" for output in run.exec_result.outputs)
     if run.error:
         yield "error", Text(_error(run), "red")
+
+
+def _line_of(snapshot: Snapshot) -> Iterator[str]:
+    if parent := snapshot.run.parent:
+        yield f"of {parent}, in the stage that failed there"
+    if snapshot.child:
+        yield f"goes on as {snapshot.child}"
 
 
 def plan(run: RunContext) -> RenderableType:

@@ -190,6 +190,8 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "planned_by": run.lock.model_version if run.lock else None,
         "spent_usd": str(run.spent_usd),
         "outputs": [output.model_dump(mode="json") for output in outputs(snapshot)],
+        "parent": run.parent,
+        "child": snapshot.child or None,
         "waits_for": list(run.approval.reasons) if run.approval and not run.approval.decision else [],
         "error": run.error.model_dump(mode="json") if run.error else None,
     }

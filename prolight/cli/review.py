@@ -13,7 +13,8 @@ from rich.text import Text
 
 from prolight.cli.failures import Refused
 from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
-from prolight.cli.rendering import ending, moment, one_line, summary
+from prolight.cli.rendering import moment, one_line, summary
+from prolight.cli.runs import tell
 from prolight.errors import InvalidInput, ProLightError
 from prolight.ledger import Said
 from prolight.ports import Snapshot
@@ -135,19 +136,12 @@ async def _say(
                 refused += 1
                 say(f"{run_id}: {error}")
                 continue
-            _tell(snapshot, as_json=as_json)
+            tell(snapshot, as_json=as_json)
     if every and not chosen:
         say("nothing waits for a review")
     if refused:
         raise Refused(f"{refused} of {len(chosen)} were refused")
     return ExitCode.OK
-
-
-def _tell(snapshot: Snapshot, *, as_json: bool) -> None:
-    if as_json:
-        record(summary(snapshot))
-    else:
-        console().print(ending(snapshot))
 
 
 def _json(text: str) -> dict[str, Any]:

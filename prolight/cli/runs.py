@@ -82,7 +82,7 @@ async def _show(run_id: str, *, as_json: bool) -> ExitCode:
 def whole(snapshot: Snapshot) -> dict[str, object]:
     """The run's whole document, and what the store knows besides."""
     beside = {name: getattr(snapshot, name) for name in ("ver", "epoch", "attempt", "activity")}
-    return {**snapshot.run.to_dict(), **beside}
+    return {**snapshot.run.to_dict(), **beside, "child": snapshot.child or None}
 
 
 def cancel(
@@ -105,8 +105,13 @@ async def _cancel(run_id: str, reason: str, *, as_json: bool) -> ExitCode:
             if snapshot.run.state is not State.CANCELLING:
                 message = f"run {run_id} has ended, it is {snapshot.run.state}: there is nothing to cancel"
                 raise Refused(message) from None
+    tell(snapshot, as_json=as_json)
+    return ExitCode.OK
+
+
+def tell(snapshot: Snapshot, *, as_json: bool) -> None:
+    """How a run stands, after a command that changed it."""
     if as_json:
         record(summary(snapshot))
     else:
         console().print(ending(snapshot))
-    return ExitCode.OK

@@ -210,6 +210,10 @@ class RunContext(Value):
     working_left_seconds: float = 0.0
     seq: int = 0
     """The number of the last event, in a context that left its store (in-process use)."""
+    parent: RunId | None = None
+    """The failed run that this one goes on from."""
+    origin: RunId | None = None
+    """The first run of that line."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` gives back an equal value."""
@@ -230,6 +234,11 @@ class RunContext(Value):
     def picture(self) -> str:
         """The artifact id of the picture that came in."""
         return self.picture_id or self.asset_id
+
+    @property
+    def journal_id(self) -> str:
+        """What the keys of its calls are made with: a child finds what its parents have bought."""
+        return self.origin or self.run_id
 
     @property
     def turn(self) -> Turn | None:

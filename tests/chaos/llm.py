@@ -169,17 +169,18 @@ class Stub:
         rule = self._script.take(asked)
         await self._disturbed(rule, asked, "")
         if rule.act in HTTP:
-            self._receipt("answered", asked)
+            self._receipt("answered", asked, call=receipt["n"])
             headers = {"retry-after": rule.retry_after} if rule.retry_after is not None else {}
             return Broken(int(rule.act.removeprefix("http_")), headers=headers)
-        self._receipt("answered", asked, PRICE)
+        said = _said(rule, question)
+        self._receipt("answered", asked, PRICE, call=receipt["n"], result=hashlib.sha256(said.encode()).hexdigest())
         await self._disturbed(rule, asked, "_after")
         if rule.act in ("reset", "bad_body"):
             headers = {"content-type": "application/json"}
             return Broken(body=b'{"text": "{', headers=headers, reset=rule.act == "reset")
         usage = {"input_tokens": 100, "output_tokens": 20, "cost_usd": str(PRICE)}
         request_id = f"req-{receipt['n']}"
-        return {"text": _said(rule, question), "usage": usage, "request_id": request_id, "model_version": VERSION}
+        return {"text": said, "usage": usage, "request_id": request_id, "model_version": VERSION}
 
     async def _disturbed(self, rule: Rule, asked: Asked, when: str) -> None:
         if rule.act == "slow" and not when:
@@ -189,10 +190,12 @@ class Stub:
         elif rule.act == f"hold{when}":
             await self._holds.hold(asked, "after" if when else "before")
 
-    def _receipt(self, what: str, asked: Asked, charged: Decimal = Decimal(0)) -> dict[str, Any]:
-        return self._ledger.append(
-            what=what, role=asked.role, key=asked.key, label=asked.label, charged_usd=str(charged)
-        )
+    def _receipt(
+        self, what: str, asked: Asked, charged: Decimal = Decimal(0), *, call: int = 0, result: str | None = None
+    ) -> dict[str, Any]:
+        """`call` is the receipt of its arrival, 0 for that one itself."""
+        about = {"role": asked.role, "key": asked.key, "label": asked.label}
+        return self._ledger.append(what=what, **about, charged_usd=str(charged), call=call, result=result)
 
 
 def _said(rule: Rule, question: Question) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
@@ -40,6 +40,10 @@ class Call:
     label: str
     arguments: str
     """sha256 of their canonical JSON, as in the caller's journal."""
+    pin: str = ""
+    """Hash of the tool's definition at this moment."""
+    number: int = 0
+    """The receipt of its arrival; 0 for that one itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,10 @@ class Works:
         self.counts: Counter[str] = Counter()
         self._recover(ledger)
 
-    def received(self, call: Call) -> None:
+    def received(self, call: Call) -> Call:
+        """The call with its number."""
         self._under_way[call.key] += 1
-        self._receipt("received", call)
+        return replace(call, number=self._receipt("received", call)["n"])
 
     def known(self, call: Call) -> Effected | None:
         """What a keyed tool did under this key, within its window."""
@@ -121,6 +126,9 @@ class Works:
             arguments=call.arguments,
             result=fingerprint(result) if result is not None else None,
             charged_usd=str(charged),
+            call=call.number,
+            pin=call.pin,
+            **({"status": (result or {}).get("status")} if what == "probed" else {}),
         )
 
     def _effect(self, receipt: dict[str, Any], result: dict[str, Any]) -> None:

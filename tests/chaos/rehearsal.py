@@ -28,7 +28,7 @@ from prolight.guardrails import Policy
 from prolight.ledger import Entry, LedgerPolicy
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.ports import ChatReply, ChatRequest, Claim, Snapshot, Tool, ToolResult, Write
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Artifact, Critique, Plan, RunRequest, Stage, State, Step, Usage, Verdict
 from prolight.sweeper import settle_overdue
 from tests.chaos import histories as lines
@@ -37,6 +37,7 @@ from tests.chaos.tape import TERMS, TOOLS, pin_of, sha
 PLACES: dict[type, Any] = {Held: "held", Queued: "queued", Parked: "parked", Ended: "ended"}
 SCHEMA = {"type": "object", "properties": {"picture": {"type": "string"}, "for": {"type": "string"}}}
 QUICK = RetryPolicy(base=timedelta(microseconds=1))
+NO_ENTRIES: Mapping[str, str] = {}
 CALL_TIMEOUT = timedelta(seconds=5)
 LEDGER = LedgerPolicy(grace=timedelta(seconds=1))
 CALL_COSTS = Decimal("0.01")
@@ -65,8 +66,17 @@ class RecordedStore(MemoryStore):
     def _line(self, run: str) -> dict[str, Any]:
         return {"lsn": len(self.audit) + 1, "at": self._last, "run": run}
 
-    async def create(self, decision: Decision, *, fingerprint: str, idempotency_key: str | None) -> tuple[str, bool]:
-        answer = await super().create(decision, fingerprint=fingerprint, idempotency_key=idempotency_key)
+    async def create(
+        self,
+        decision: Decision,
+        *,
+        fingerprint: str,
+        idempotency_key: str | None,
+        journal: Mapping[str, str] = NO_ENTRIES,
+    ) -> tuple[str, bool]:
+        answer = await super().create(
+            decision, fingerprint=fingerprint, idempotency_key=idempotency_key, journal=journal
+        )
         run = decision.run
         seqs = tuple(range(1, len(decision.events) + 1))
         self.audit.append(lines.Create(**self._line(run.run_id), document=run, events=seqs, fingerprint=fingerprint))
@@ -254,7 +264,9 @@ class Rehearsal:
             Critic(self.outside, self.outside, policy, self.deadlines),
             Executor(self.outside, policy),
         )
-        self.parts = Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, QUICK, LEDGER)
+        self.parts = Attempts(
+            self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(QUICK), LEDGER
+        )
         self.names = [f"r{number}" for number in range(runs)]
 
     async def play(self) -> lines.History:

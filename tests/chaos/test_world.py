@@ -105,7 +105,10 @@ async def test_a_receipt_says_key_tool_class_arguments_result_and_price(world: H
         (applied, "applied", told, "0.04"),
         (answered, "answered", told, "0"),
     ):
-        assert line == common | {"n": line["n"], "at": line["at"], "what": what, "result": made, "charged_usd": charged}
+        said = {"what": what, "result": made, "charged_usd": charged}
+        number = 0 if what == "received" else received["n"]
+        pin = (await world.tools.tools())["world.billed"].pin
+        assert line == common | said | {"n": line["n"], "at": line["at"], "call": number, "pin": pin}
     assert received["n"] < applied["n"] < answered["n"]
 
 

@@ -98,11 +98,11 @@ Answer = dict[str, Any] | MCPError | Broken
 """The tool's structured answer, an MCP error, or what comes in place of an MCP message."""
 
 
-def declared(url: str) -> str:
+def declared(url: str, timeout_seconds: float = 10) -> str:
     """The World for a tools file (`PROLIGHT_TOOLS_FILE`)."""
     lines = [f"[servers.world]\nurl = {json.dumps(url)}"]
     for name, tool in REGISTRY.items():
-        said = tool.model_dump(mode="json", exclude_defaults=True)
+        said = {**tool.model_dump(mode="json", exclude_defaults=True), "timeout_seconds": timeout_seconds}
         lines.append(f"[servers.world.tools.{name}]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in said.items()]
     return "\n".join(lines)
@@ -147,9 +147,10 @@ class World:
     async def _work(self, tool: str, arguments: dict[str, Any], key: str) -> Answer:
         if tool == "probe":
             return await self._probe(str(arguments.get("key", "")))
-        call = Call(key, tool, str(arguments.get("label", "")), fingerprint(arguments))
+        definition = self._definitions.get(tool)
+        pin = fingerprint(definition.model_dump(mode="json", by_alias=True, exclude_none=True)) if definition else ""
+        call = self.works.received(Call(key, tool, str(arguments.get("label", "")), fingerprint(arguments), pin))
         asked = Asked(key=key, tool=tool, label=call.label)
-        self.works.received(call)
         rule = self.script.take(asked)
         if instead := await self._before(rule, asked):
             self.works.left(call)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from importlib.resources import files
 from typing import Any
 
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from prolight.adapters.keys import documented
 from prolight.adapters.memory_store import MemoryStore
 from prolight.adapters.redis_link import RedisLink
 from prolight.adapters.redis_store import RedisStore
@@ -212,7 +211,7 @@ async def leaks(client: Redis) -> list[str]:
 
 
 async def _may_stay(client: Redis, key: str) -> bool:
-    for pattern, expires in _documented():
+    for pattern, expires in documented():
         if pattern.fullmatch(key):
             return not expires or (expires == "with its run" and await _is_live(client, key))
     return False
@@ -225,16 +224,3 @@ async def _is_live(client: Redis, key: str) -> bool:
         run_id = str(await client.get(key)).split()[0]
     state = await client.hget(f"prolight:run:{run_id}", "state")
     return state is not None and state not in {State.COMPLETED, State.FAILED, State.REJECTED, State.CANCELLED}
-
-
-def _documented() -> list[tuple[re.Pattern[str], str]]:
-    """The key patterns of the header, and when such a key expires: '' (never), 'always', or with its run."""
-    header = (files("prolight.adapters") / "lua" / "prelude.lua").read_text().split("\n\n")[0]
-    entries = re.sub(r"\n--\s{6,}", "  ", header).splitlines()
-    documented = []
-    for entry in entries:
-        if match := re.match(r"-- (prolight\S+)\s.*?(expires.*)?$", entry):
-            pattern = re.sub(r"<[^>]+>", ".+", match[1].replace(".", r"\."))
-            when = {None: "", "expires": "always"}.get(match[2], "with its run")
-            documented.append((re.compile(pattern), when))
-    return documented

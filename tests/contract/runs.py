@@ -61,9 +61,11 @@ async def commit(
     op_id: str | None = None,
     journal: Mapping[str, str] | None = None,
     progress: bool = False,
+    asks: Mapping[str, int] | None = None,
 ) -> Snapshot:
     op_id = op_id or uuid.uuid4().hex
-    return await store.commit(Write(base, decision, op_id, journal=journal or {}, holder=holder, progress=progress))
+    write = Write(base, decision, op_id, journal=journal or {}, holder=holder, progress=progress, asks=asks or {})
+    return await store.commit(write)
 
 
 def held(run: RunContext) -> Decision:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
+from typing import ClassVar
 
 import pytest
 from redis.asyncio import Redis
@@ -11,11 +14,11 @@ from redis.asyncio import Redis
 from prolight.decisions import Ended
 from prolight.errors import IdempotencyMismatch, RunNotFound, StoreRefused
 from prolight.events import parse
-from prolight.ports import RunStore
+from prolight.ports import RunStore, Snapshot
 from prolight.schemas import RunContext, Stage, State
 
-from .backends import Backend
-from .runs import DEADLINES, cancelled, commit, submission, submit
+from .backends import Backend, Losses
+from .runs import DEADLINES, cancelled, claim, claimed, commit, failed, submission, submit
 
 
 async def test_a_new_run_waits_for_a_planner(backend: Backend) -> None:
@@ -108,6 +111,81 @@ async def test_an_unknown_run_is_not_found(store: RunStore) -> None:
         await store.read("run-1")
 
 
+class TestAChild:
+    JOURNAL: ClassVar = {"key": '{"status":"done"}', "key#1": "été 💡"}
+
+    async def test_has_its_journal_from_the_start(self, backend: Backend) -> None:
+        await child_of(backend, await failed_run(backend), journal=self.JOURNAL)
+        assert await backend.store.journal("child") == self.JOURNAL
+        taken = await claim(backend.store, Stage.PLAN)
+        assert (taken.run_id, taken.journal) == ("child", self.JOURNAL)
+        assert [parse(text).seq for text in await backend.store.events("child")] == [1]
+
+    async def test_is_named_by_its_parent_which_stays_as_it_was(self, backend: Backend) -> None:
+        parent = await failed_run(backend)
+        await child_of(backend, parent)
+        now = await backend.store.read("run-1")
+        assert (now.child, now.ver, now.seq, now.run) == ("child", parent.ver, parent.seq, parent.run)
+        assert (await backend.store.read("child")).child == ""
+
+    async def test_asked_for_again_changes_nothing(self, backend: Backend) -> None:
+        parent = await failed_run(backend)
+        await child_of(backend, parent, journal=self.JOURNAL)
+        assert await child_of(backend, parent, run_id="other", journal={"key": "other"}) == ("child", False)
+        assert await backend.store.journal("child") == self.JOURNAL
+        assert (await backend.store.read("run-1")).child == "child"
+
+    async def test_may_outlive_its_parent(self, backend: Backend) -> None:
+        parent = await failed_run(backend, retention=timedelta(0))
+        await child_of(backend, parent)
+        with pytest.raises(RunNotFound):
+            await backend.store.read("run-1")
+        assert (await backend.store.read("child")).run.parent == "run-1"
+
+    async def test_with_a_journal_of_more_than_4_mib_is_refused_and_leaves_no_trace(self, backend: Backend) -> None:
+        parent = await failed_run(backend)
+        with pytest.raises(StoreRefused, match="at most 4194304"):
+            await child_of(backend, parent, journal={"key": "é" * (2 * 1024 * 1024)})
+        assert (await backend.store.read("run-1")).child == ""
+        assert await backend.store.journal("child") == {}
+
+    async def test_gets_what_its_parents_calls_bring_late(self, backend: Backend) -> None:
+        parent = await failed_run(backend)
+        await child_of(backend, parent, journal={"key#1": "first"})
+        await backend.store.keep_late("run-1", {"key#1": "second", "key#2": "late"})
+        assert await backend.store.journal("run-1") == {"key#1": "second", "key#2": "late"}
+        assert await backend.store.journal("child") == {"key#1": "first", "key#2": "late"}
+
+    @pytest.mark.needs("server")
+    async def test_is_made_once_though_the_answer_is_lost(self, backend: Backend, lossy: Losses) -> None:
+        parent = await failed_run(backend)
+        lossy.lose_next_answer()
+        assert (await child_of(backend, parent, journal=self.JOURNAL))[0] == "child"
+        assert lossy.lost == 1
+        assert await backend.store.journal("child") == self.JOURNAL
+
+    @pytest.mark.needs("server")
+    async def test_takes_its_journal_with_it_when_it_expires(self, backend: Backend, server: Redis) -> None:
+        await child_of(backend, await failed_run(backend), journal=self.JOURNAL)
+        assert await server.pttl("prolight:journal:child") == -1
+        base = await backend.store.read("child")
+        await commit(backend.store, base, cancelled(base, await backend.now()), holder=False)
+        assert await server.pttl("prolight:journal:child") > 0
+
+
+async def failed_run(backend: Backend, *, retention: timedelta = DEADLINES.retention) -> Snapshot:
+    base = await claimed(backend)
+    return await commit(backend.store, base, replace(failed(base, await backend.now()), placement=Ended(retention)))
+
+
+async def child_of(
+    backend: Backend, parent: Snapshot, *, run_id: str = "child", journal: Mapping[str, str] = MappingProxyType({})
+) -> tuple[str, bool]:
+    decision = submission(run_id, await backend.now())
+    decision = replace(decision, run=decision.run.evolve(parent=parent.run.run_id, origin=parent.run.run_id))
+    return await backend.store.create(decision, fingerprint="child", idempotency_key="child of 1", journal=journal)
+
+
 class TestAnIdempotencyKey:
     async def test_belongs_to_its_run_for_as_long_as_that_lives(self, backend: Backend) -> None:
         await submit(backend, "run-1", key="order 7")
@@ -138,6 +216,13 @@ class TestLists:
             await submit(backend, run_id)
             await backend.advance(1)
         assert [_id(snapshot.run) for snapshot in await backend.store.recent(2)] == ["b", "c"]
+
+    async def test_a_list_goes_on_behind_the_newest(self, backend: Backend) -> None:
+        for run_id in ("a", "c", "b"):
+            await submit(backend, run_id)
+            await backend.advance(1)
+        assert [_id(snapshot.run) for snapshot in await backend.store.recent(2, 1)] == ["c", "a"]
+        assert await backend.store.recent(2, 3) == []
 
     async def test_none_are_listed_when_none_are_asked_for(self, backend: Backend) -> None:
         await submit(backend)

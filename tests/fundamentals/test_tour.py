@@ -28,7 +28,7 @@ from prolight.journal import Journal
 from prolight.mcp import MCPClientAsync
 from prolight.pictures import PictureLimits
 from prolight.ports import Claim, Tool, Write
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies
 from prolight.schemas import Critique, Lock, Plan, RunContext, RunRequest, Stage, State, Step, Verdict
 from prolight.settings import Settings
 from prolight.writer import Writer
@@ -117,7 +117,7 @@ async def test_5_every_call_to_the_outside_is_in_a_journal_and_is_not_bought_aga
 
     async def work(claim: Claim) -> Answer:
         writer = Writer(store, claim)
-        journal = Journal(writer, claim.journal, RetryPolicy())
+        journal = Journal(writer, claim.journal, RetryPolicies())
         answer = await Work(claim.snapshot.run, writer, journal).journal.call(CALL, send)
         await writer.finish(lambda run: lifecycle.released(run, now=store.now()))
         return answer

@@ -19,7 +19,7 @@ from prolight.guardrails import Policy
 from prolight.ledger import Entry
 from prolight.lifecycle import stage_budget
 from prolight.ports import ChatReply, ChatRequest, Claim, Effect, Snapshot, Tool, ToolResult, Write
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Artifact, Critique, Lock, Plan, RunContext, Stage, State, Step, Turn, Usage, Verdict
 
 PICTURE = "a" * 64
@@ -148,7 +148,7 @@ class World:
             Critic(self.model, self.tools, self.policy, self.deadlines),
             Executor(self.tools, self.policy),
         )
-        return Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, self.retry)
+        return Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(self.retry))
 
     async def add(self, run: RunContext) -> None:
         stage = {State.PLANNING: Stage.PLAN, State.CRITIQUING: Stage.CRITIQUE, State.EXECUTING: Stage.EXECUTE}[

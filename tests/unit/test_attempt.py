@@ -321,6 +321,20 @@ async def test_a_tool_server_that_is_down_at_discovery_is_waited_for() -> None:
     assert isinstance(await (await here.attempt(Stage.PLAN)).make(), Planned)
 
 
+async def test_the_policy_of_the_stage_says_how_long_a_server_is_waited_for() -> None:
+    here = await planned_world()
+    here.retry = QUICK.__class__(base=timedelta(seconds=40), cap=timedelta(seconds=100))
+    here.tools.discovery = [NotSent("down"), NotSent("down")]
+    waits = []
+    for _ in here.tools.discovery[:]:
+        outcome = await (await here.attempt(Stage.PLAN)).make()
+        assert isinstance(outcome, BackingOff)
+        waits.append(outcome.wait.total_seconds())
+        here.store.time += waits[-1]
+        await here.store.sweep()
+    assert waits == [40, 80]
+
+
 @pytest.mark.parametrize("role", ["planner", "critic"])
 async def test_a_paid_model_call_in_doubt_is_made_once_more_and_then_fails_the_run(role: str) -> None:
     here = await planned_world(**{role: [OutcomeUnknown("?"), OutcomeUnknown("?")]})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from prolight.adapters.offline_model import OfflineModel
 from prolight.adapters.registry import Registered, studio_tools
 from prolight.bootstrap import connect_model, connect_tools, tool_servers
 from prolight.errors import InvalidInput
+from prolight.retry import DEFAULT_SPARING, Sparing
 from prolight.settings import Settings
 from tests.unit.scripted import ScriptedModel
 
@@ -90,3 +93,46 @@ def test_an_address_of_the_studio_that_is_none_is_refused_with_its_setting(url: 
     with pytest.raises(InvalidInput, match="setting PROLIGHT_STUDIO_URL: url: must") as refused:
         tool_servers(Settings.load(studio_url=url))
     assert "pw" not in str(refused.value)
+
+
+def test_retry_policies_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROLIGHT_MAX_TRIES", "6")
+    monkeypatch.setenv(
+        "PROLIGHT_RETRY_POLICIES", '{"plan": {"max_tries": 3}, "studio.relight": {"retry_base_seconds": 2}}'
+    )
+    policies = Settings.load().retry
+    assert [policies.of(stage).max_tries for stage in ("plan", "critique")] == [3, 6]
+    assert policies.of("execute", "studio.relight").base == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"planing": {}}, r"'planing' is no stage \(plan, critique, execute\) and no tool, as in studio.relight"),
+        ({"plan": {"max_tries": 0}}, r"retry_policies\.plan\.max_tries: Input should be greater than or equal to 1"),
+        ({"plan": {"tries": 1}}, r"retry_policies\.plan\.tries: Extra inputs are not permitted"),
+        ({"studio.relight": {"retry_base_seconds": -1}}, "greater than 0"),
+    ],
+)
+def test_a_retry_policy_that_makes_no_sense_is_refused_with_its_setting(given: Any, complaint: str) -> None:
+    with pytest.raises(InvalidInput, match=f"setting PROLIGHT_RETRY_POLICIES: .*{complaint}"):
+        Settings.load(retry_policies=given)
+
+
+def test_what_is_no_json_is_refused_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROLIGHT_RETRY_POLICIES", "plan: 3")
+    with pytest.raises(InvalidInput, match=r'no JSON: .*"retry_policies"'):
+        Settings.load()
+
+
+def test_a_retry_policy_for_a_tool_of_no_server_is_refused_before_work_begins() -> None:
+    with pytest.raises(InvalidInput, match=r"_RETRY_POLICIES: stduio\.relight: there is no server stduio; there"):
+        tool_servers(Settings.load(retry_policies={"stduio.relight": {"max_tries": 1}}))
+
+
+def test_how_a_dependency_is_spared_is_set() -> None:
+    assert Settings.load().sparing == DEFAULT_SPARING
+    given = Settings.load(
+        retry_budget_share=0.5, retry_budget_burst=0, retry_budget_window_seconds=6, cool_cap_seconds=1
+    )
+    assert given.sparing == Sparing(0.5, 0, timedelta(seconds=6), timedelta(seconds=1))

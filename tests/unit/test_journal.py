@@ -31,9 +31,9 @@ from prolight.journal import Journal
 from prolight.ledger import Entry, LedgerPolicy, late_key
 from prolight.lifecycle import released
 from prolight.ports import Effect
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Usage
-from prolight.writer import Writer
+from prolight.writer import Changed, Writer
 from tests.unit.scripted import QUICK, START, World, tool, world
 
 Line = Answer | BaseException | Callable[[], Awaitable[Answer]]
@@ -70,7 +70,7 @@ async def never() -> Answer:
 async def journal(here: World, policy: RetryPolicy = QUICK) -> tuple[Journal, Writer]:
     claim = await here.claim()
     writer = Writer(here.store, claim)
-    return Journal(writer, claim.journal, policy), writer
+    return Journal(writer, claim.journal, RetryPolicies(policy)), writer
 
 
 async def hand_over(here: World, writer: Writer, policy: RetryPolicy = QUICK) -> tuple[Journal, Writer]:
@@ -269,6 +269,24 @@ async def test_a_result_that_came_after_its_claim_was_lost_is_adopted_by_whoever
     await writer.finish(lambda run: released(run, now=START))
     run = (await here.store.read("r")).run
     assert (outside.sent, run.reserved_usd, run.spent_usd) == (0, NOTHING, Decimal("0.3"))
+
+
+async def test_an_adopted_result_is_progress_and_the_crashes_before_it_do_not_count() -> None:
+    here = await world(tool("light"))
+    await left_behind(here, "started", effect="blind")
+    late = Entry(
+        status="done", name="t.light", arguments_hash="h", tries=1, started_at=START, deadline_at=START + 60,
+        result={"x": 2},
+    )  # fmt: skip
+    await here.store.keep_late("r", {late_key("k", 1): late.model_dump_json()})
+    for _ in range(2):
+        await here.claim()
+        await here.lease_ends()
+    assert (await here.store.read("r")).crashes == 2
+    book, writer = await journal(here)
+    await book.call(call("blind"), Outside())
+    await writer.write(Changed)
+    assert (await here.store.read("r")).crashes == 0
 
 
 async def test_a_billed_call_is_sent_once_more_with_a_warning_and_then_reviewed() -> None:

@@ -97,6 +97,9 @@ MEANING: dict[str, type[CallError]] = {
     "huge": OutcomeUnknown,
     "http_429": RateLimited,
     "http_429_json": RateLimited,
+    "http_529": RateLimited,
+    "http_429_date": RateLimited,
+    "http_429_past": RateLimited,
     "http_429_bare": RateLimited,
     "http_500": OutcomeUnknown,
     "http_503": OutcomeUnknown,
@@ -122,11 +125,21 @@ async def test_an_answer_means(odd: McpTools, name: str, meaning: type[CallError
     assert len(str(error.value)) < 1_000
 
 
-@pytest.mark.parametrize(("name", "wait"), [("http_429", 7), ("http_429_json", 7), ("http_429_bare", None)])
+@pytest.mark.parametrize(
+    ("name", "wait"),
+    [
+        ("http_429", 7),
+        ("http_429_json", 7),
+        ("http_529", 7),
+        ("http_429_date", 90),
+        ("http_429_past", 0),
+        ("http_429_bare", None),
+    ],
+)
 async def test_a_rate_limit_carries_the_wait_that_was_asked_for(odd: McpTools, name: str, wait: float | None) -> None:
     with pytest.raises(RateLimited) as error:
         await ask(odd, name)
-    assert error.value.retry_after == (timedelta(seconds=wait) if wait else None)
+    assert error.value.retry_after == (None if wait is None else timedelta(seconds=wait))
 
 
 async def test_a_typed_error_keeps_its_code_and_message(odd: McpTools) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from prolight.adapters.registry import Registered, Server, read_tools_file, studio_tools
 from prolight.errors import InvalidInput
+from prolight.retry import UNCHANGED, RetryChange
 
 SERVER = '[servers.world]\nurl = "http://127.0.0.1:9000/mcp"\n'
 TOOL = f"{SERVER}[servers.world.tools.charge]\n"
@@ -39,6 +40,9 @@ def test_a_file_says_everything_of_a_tool(file: Path) -> None:
         key_window_seconds = 86400
         picture_params = ["picture"]
         description = "charges"
+        max_tries = 2
+        retry_base_seconds = 5
+        retry_cap_seconds = 50.5
 
         [servers.world.tools.send]
         effect = "probeable"
@@ -53,6 +57,8 @@ def test_a_file_says_everything_of_a_tool(file: Path) -> None:
     charge, send = servers["world"].tools["charge"], servers["world"].tools["send"]
     assert (charge.effect, charge.price_usd, charge.description) == ("keyed", Decimal("0.04"), "charges")
     assert (charge.timeout, charge.key_window) == (timedelta(minutes=1), timedelta(days=1))
+    assert charge.retry == RetryChange(2, timedelta(seconds=5), timedelta(seconds=50.5))
+    assert send.retry == UNCHANGED
     assert charge.picture_params == frozenset({"picture"})
     assert (send.effect, send.probe, send.key_window) == ("probeable", "send_status", None)
 
@@ -86,6 +92,10 @@ REFUSED = {
     f"{SERVER}[servers.world.tools]\ncharge = 3": f"{CHARGE}: Input should be a valid dictionary",
     f"{SERVER}[servers.world.tools.'a b']": "servers.world.tools.a b: String should match pattern",
     f"{TOOL}efect = 'pure'": f"{CHARGE}.efect: there is no such key; there are effect, price_usd, timeout_seconds,",
+    f"{TOOL}max_tries = 0": f"{CHARGE}.max_tries: Input should be greater than or equal to 1",
+    f"{TOOL}max_tries = 2.0": f"{CHARGE}.max_tries: Input should be a valid integer",
+    f"{TOOL}retry_base_seconds = '1'": f"{CHARGE}.retry_base_seconds: Input should be a valid number",
+    f"{TOOL}retry_cap_seconds = inf": f"{CHARGE}.retry_cap_seconds: Input should be",
     f"{TOOL}effect = 'harmless'": f"{CHARGE}.effect: Input should be 'pure', 'keyed', 'probeable', 'billed' or 'blind'",
     f"{TOOL}effect = 'keyed'": f'{CHARGE}: effect = "keyed" needs key_window_seconds',
     f"{TOOL}effect = 'probeable'": f'{CHARGE}: effect = "probeable" needs probe',

@@ -19,7 +19,7 @@ from prolight.errors import (
     RateLimited,
     ToolFailed,
 )
-from prolight.retry import RetryPolicy, backoff, decide
+from prolight.retry import RetryChange, RetryPolicies, RetryPolicy, backoff, decide
 from tests.unit.strategies import UNHURRIED
 
 HOUR = timedelta(hours=1)
@@ -85,3 +85,26 @@ def test_what_cannot_succeed_later_is_not_tried_again(error: ProLightError) -> N
 @pytest.mark.parametrize("error", [NotSent("x"), RateLimited("x"), OutcomeUnknown("x")])
 def test_what_may_pass_is_tried_again(error: ProLightError) -> None:
     assert decide(POLICY, error, tries=1, left=HOUR, jitter=0.5) == timedelta(seconds=0.25)
+
+
+SETTINGS = {"plan": RetryChange(max_tries=2, cap=HOUR), "studio.relight": RetryChange(max_tries=7)}
+FILE = RetryChange(max_tries=5, base=timedelta(seconds=3))
+
+
+@pytest.mark.parametrize(
+    ("stage", "call", "declared", "tries", "base", "cap"),
+    [
+        ("critique", "model", RetryChange(), 4, 0.5, 30),
+        ("plan", "model", RetryChange(), 2, 0.5, 3600),
+        ("plan", "studio.export", FILE, 5, 3, 3600),
+        ("plan", "studio.relight", FILE, 7, 3, 3600),
+        ("execute", "studio.relight", RetryChange(), 7, 0.5, 30),
+    ],
+    ids=["nothing said", "stage", "tools file", "settings for the tool", "the tool alone"],
+)
+def test_of_each_value_the_most_specific_word_counts(
+    stage: str, call: str, declared: RetryChange, tries: int, base: float, cap: float
+) -> None:
+    policy = RetryPolicies(POLICY, SETTINGS).of(stage, call, declared)
+    assert (policy.max_tries, policy.factor) == (tries, POLICY.factor)
+    assert (policy.base.total_seconds(), policy.cap.total_seconds()) == (base, cap)

@@ -14,7 +14,7 @@ import pytest
 from prolight.adapters.registry import Registered, Server
 from prolight.adapters.tool_servers import ToolServers
 from prolight.embedded.valkey import free_port
-from prolight.errors import NotSent, OutcomeUnknown
+from prolight.errors import NotSent, OutcomeUnknown, RateLimited
 from prolight.outcomes import BackingOff, Executed, Judged, Planned
 from prolight.ports import ToolResult
 from prolight.schemas import Critique, Plan, RunContext, Stage, State, Step, Verdict
@@ -71,6 +71,15 @@ class Silent:
         writer.close()
 
 
+class Busy(Silent):
+    """Asks for an hour's pause, whatever is asked."""
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 429 Busy\r\nretry-after: 3600\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await super()._listen(reader, writer)
+
+
 async def ask(gateway: ToolServers, name: str, deadline: timedelta = LONG) -> ToolResult:
     tool = (await gateway.tools({name}))[name]
     return await gateway.call(tool, {"picture": PICTURE}, key="k", deadline=deadline)
@@ -102,6 +111,18 @@ async def test_a_server_that_is_away_hides_no_other_and_is_missed_by_those_that_
             assert not any(name.startswith("world.") for name in tools)
         with pytest.raises(NotSent, match="refuses the connection"):
             await gateway.tools({"odd.good", "world.good"})
+
+
+async def test_a_server_that_asks_for_a_pause_is_not_looked_at_before_it_is_over(url: str) -> None:
+    async with Busy() as busy, servers(odd=url, world=busy.url) as gateway:
+        knocks = []
+        for _ in range(3):
+            with pytest.raises(RateLimited) as limited:
+                await gateway.tools({"world.good"})
+            assert limited.value.retry_after == HOUR
+            assert "odd.good" in await gateway.tools()
+            knocks.append(busy.connections)
+        assert knocks == [knocks[0]] * 3
 
 
 async def test_a_server_that_comes_up_later_is_offered_then(url: str) -> None:

@@ -22,9 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PICTURE = {"id": "a" * 64, "media_type": "image/png", "size_bytes": 3, "width": 2, "height": 1}
 REFUSED = {"jsonrpc": "2.0", "id": None, "error": {"code": -32050, "message": "no", "data": {"code": "no_subject"}}}
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 HTTP: dict[str, tuple[int, dict[str, str], bytes]] = {
     "http_429": (429, {"retry-after": "7"}, b"slow down"),
     "http_429_json": (429, {"retry-after": "7", "content-type": "application/json"}, b'{"error":"slow down"}'),
+    "http_529": (529, {"retry-after": "7"}, b"overloaded"),
+    "http_429_date": (429, {"date": DATE, "retry-after": DATE.replace("08:49:37", "08:51:07")}, b"slow down"),
+    "http_429_past": (429, {"date": DATE, "retry-after": DATE.replace("08:49:37", "08:49:36")}, b"slow down"),
     "http_429_bare": (429, {"retry-after": "tomorrow"}, b""),
     "http_500": (500, {}, b"oops"),
     "http_503": (503, {"retry-after": "7"}, b"oops"),
@@ -150,7 +154,9 @@ def main() -> None:
     app = Odd(build().streamable_http_app(json_response=True, stateless_http=True))
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(app, date_header=False, log_level="error", timeout_graceful_shutdown=1)).run(
+        sockets=[listener]
+    )
 
 
 if __name__ == "__main__":

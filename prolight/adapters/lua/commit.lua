@@ -2,8 +2,9 @@
 -- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client'), place ('held' | 'queued' | 'parked' |
 --       'ended'), ms (back-off, time parked, or retention), state, stage ('' = nobody may claim), stage budget ms ('' = the
 --       running one), run deadline ms (0 = none), progress ('1' | ''), valid until ms (0 = always), document, number of journal
---       entries, their keys and values, event bodies...
--- Answer: {'ok' | 'conflict' | 'late' | 'lost' | 'gone', ver, seq, now}
+--       entries, their keys and values, number of dependencies that are called once this is written, window ms, their
+--       names and numbers of first tries, event bodies...
+-- Answer: {'ok' | 'conflict' | 'late' | 'lost' | 'gone', ver, seq, now, {until when each of those dependencies cools (0: it does not)}}
 local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, valid_until, document, entries = unpack(ARGV, 1, 15)
 local key = run_key(id)
 local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'document')
@@ -17,18 +18,26 @@ local function made_before()
     if kept[1] == op then return kept[2] end
   end
 end
-if not r[8] then return {'gone', 0, 0, clock()} end
+local first_ask = 18 + 2 * entries
+local last_ask = first_ask - 1 + 2 * ARGV[first_ask - 2]
+
+local function answer(how, ver, seq, now)
+  local pauses = {}
+  if how == 'ok' then for i = first_ask, last_ask, 2 do pauses[#pauses + 1] = cooling(ARGV[i]) end end
+  return {how, ver, seq, now, pauses}
+end
+if not r[8] then return answer('gone', 0, 0, clock()) end
 local lost = by == 'holder' and (claim == '' or r[2] ~= claim)
 if lost or r[1] ~= ver or r[2] ~= claim then
   local before = made_before()
-  if before then return {'ok', tonumber(before), seq, clock()} end
-  return {lost and 'lost' or 'conflict', tonumber(r[1]), seq, clock()}
+  if before then return answer('ok', tonumber(before), seq, clock()) end
+  return answer(lost and 'lost' or 'conflict', tonumber(r[1]), seq, clock())
 end
 
 local now = clock()
-if tonumber(valid_until) > 0 and now >= tonumber(valid_until) then return {'late', ver, seq, now} end
+if tonumber(valid_until) > 0 and now >= tonumber(valid_until) then return answer('late', ver, seq, now) end
 ms, deadline, ver = tonumber(ms), tonumber(deadline), ver + 1
-local first_event = 16 + 2 * entries
+local first_event = last_ask + 1
 
 redis.call('HSET', key, 'ver', ver, 'state', state, 'stage', stage, 'deadline', deadline, 'document', document,
   'seq', seq + #ARGV - first_event + 1)
@@ -39,11 +48,14 @@ if stage_ms ~= '' then
   stage_deadline = 0
   redis.call('HSET', key, 'stage_ms', stage_ms, 'stage_deadline', 0, 'attempt', 0, 'crashes', 0)
 end
-for i = 16, first_event - 1, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
+for i = 16, first_ask - 3, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
+for i = first_ask, last_ask, 2 do
+  if ARGV[i + 1] ~= '0' then count_tries('firsts', ARGV[i], tonumber(ARGV[i + 1]), now, tonumber(ARGV[first_ask - 1])) end
+end
 for i = first_event, #ARGV do tell(id, seq + i - first_event + 1, epoch, now, ARGV[i]) end
 
 if place ~= 'held' then
-  redis.call('HSET', key, 'claim', '', 'owner', '', 'hard_stop', 0)
+  redis.call('HSET', key, 'claim', '', 'owner', '', 'hard_stop', 0, 'backs_off', place == 'queued' and ms > 0 and now + ms or 0)
   if owner ~= '' then
     redis.call('HDEL', 'prolight:claims:' .. owner, id)
     if by == 'client' then redis.call('PUBLISH', 'prolight:process:' .. owner, id) end
@@ -64,4 +76,4 @@ elseif place == 'ended' then
   for _, kind in ipairs({'run:', 'journal:', 'events:'}) do redis.call('PEXPIRE', 'prolight:' .. kind .. id, ms) end
   if by == 'client' then one_worker_hears('ended:' .. id) end  -- what a holder ended it tells Celery itself
 end
-return {'ok', ver, seq + #ARGV - first_event + 1, now}
+return answer('ok', ver, seq + #ARGV - first_event + 1, now)

@@ -1,7 +1,7 @@
 -- Shared by all scripts: it stands before each of them. All times are milliseconds of the store's own clock.
 --
--- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem
---                                hard_stop deadline stage_ms stage_deadline op<n> op_ver<n> expires after the run ended
+-- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem child
+--                                hard_stop deadline stage_ms stage_deadline backs_off op<n> op_ver<n> expires after the run ended
 -- prolight:journal:<id>   hash   call key -> entry (JSON)                                  expires with the run
 -- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
 -- prolight:runs           zset   run id, by creation: the index that lists read
@@ -19,6 +19,9 @@
 -- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires with the run
 -- prolight:aside          list   what lay in a queue and is no bell, the newest (JSON)     expires
 -- prolight:aside:counts   hash   reason -> how many were set aside                         expires
+-- prolight:cool:<name>     string until when this dependency asks for a pause             expires
+-- prolight:firsts:<name>   string how many calls to this dependency began, in one slice of time (:<n>) expires
+-- prolight:retries:<name>  string how often one was tried again in it                      expires
 -- prolight.<stage>        list   the Celery queue: bells
 
 local LOOK_AGAIN = 60000      -- a waiting run is looked at this often, whatever happens
@@ -110,11 +113,27 @@ local function numbers(values)
   return n
 end
 
+-- A dependency is a tool server or the provider of a model. Its tries are counted in slices of time, SLICES in a window.
+local SLICES = 6
+
+local function cooling(dependency) return tonumber(redis.call('GET', 'prolight:cool:' .. dependency) or 0) end
+local function slice_of(now, window) return math.floor(now / math.floor(window / SLICES)) end
+local function tries_key(kind, dependency, slice) return 'prolight:' .. kind .. ':' .. dependency .. ':' .. slice end
+
+local function tries_counted(kind, dependency, slice)
+  return tonumber(redis.call('GET', tries_key(kind, dependency, slice)) or 0)
+end
+
+local function count_tries(kind, dependency, count, now, window)
+  local key = tries_key(kind, dependency, slice_of(now, window))
+  if redis.call('INCRBY', key, count) == count then redis.call('PEXPIRE', key, 2 * window) end
+end
+
 -- A run as readers get it; false when there is none.
 local function view(id)
-  local v = redis.call('HMGET', run_key(id), 'document', 'ver', 'epoch', 'claim', 'owner', 'attempt', 'crashes', 'seq', 'hard_stop', 'stage')
+  local v = redis.call('HMGET', run_key(id), 'document', 'ver', 'epoch', 'claim', 'owner', 'attempt', 'crashes', 'seq', 'hard_stop', 'stage', 'child')
   if not v[1] then return false end
   local ready = v[10] ~= '' and redis.call('ZSCORE', 'prolight:ready:' .. v[10], id) and 1 or 0
   local due = redis.call('ZSCORE', 'prolight:due', due_entry(id))
-  return {v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], ready, due or ''}
+  return {v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], ready, due or '', v[11] or ''}
 end

@@ -19,6 +19,7 @@ def no_effect_twice_silently(facts: Facts) -> Iterator[Violation | None]:
     for key, receipts in facts.receipts.items():
         applied = [receipt for receipt in receipts if receipt.what == "applied"]
         if applied:
+            applied.sort(key=lambda receipt: _sent(facts, receipt))
             yield from _applied_as_allowed(facts, key, applied)
     doubts: dict[str, int] = defaultdict(int)
     for start in facts.starts:
@@ -27,14 +28,19 @@ def no_effect_twice_silently(facts: Facts) -> Iterator[Violation | None]:
             yield _repeated_as_allowed(facts, start, doubts[start.key])
 
 
+def _sent(facts: Facts, receipt: Receipt) -> float:
+    """When its request arrived: one that is applied late was not repeated late."""
+    return next(line.at for line in facts.receipts[receipt.key] if line.call == receipt.call)
+
+
 def _applied_as_allowed(facts: Facts, key: str, applied: list[Receipt]) -> Iterator[Violation | None]:
     first, run = applied[0], facts.run_of.get(key, "")
     yield None
     if first.effect == "pure":
         return
     for extra, receipt in enumerate(applied[1:], 1):
-        sent = next(line.at for line in facts.receipts[key] if line.call == receipt.call)
-        allowed = facts.resends(run, after=first.at, before=sent)
+        sent = _sent(facts, receipt)
+        allowed = facts.resends(run, after=_sent(facts, first), before=sent)
         if first.effect == "billed":
             allowed += _warned_before(facts, key, sent)
         says = f"{first.tool} ({first.effect}) was applied {extra + 1} times; {allowed} repeats were surfaced before"

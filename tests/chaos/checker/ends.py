@@ -16,7 +16,8 @@ from tests.chaos.histories import Audit, Claim, Commit, Create, Refused, RunEnd,
 KEYS = re.compile(
     r"prolight:(?:run|journal|events|idem|op|claims):(?P<id>.+)"
     r"|prolight:(?:runs|ended|due|processes|absent|slots|clock|store|ready:(?:plan|critique|execute))"
-    r"|prolight\.(?:plan|critique|execute)|_kombu\.binding\..+"
+    r"|prolight:(?:paused|aside|aside:counts)|prolight:(?:cool|firsts|retries):.+"
+    r"|prolight\.(?:plan|critique|execute)|_kombu\.binding(?:\.|_permanent\.|_deadlines).*"
 )
 GONE = ("killed", "terminated", "exited")
 OF_A_RUN = ("prolight:run:", "prolight:journal:", "prolight:events:")

@@ -160,7 +160,7 @@ class Facts:
             Start(written, key, entry, written.journal.get(key))
             for written in self.writes
             for key, entry in written.entries.items()
-            if entry.status == "started" and entry != written.journal.get(key)
+            if entry.status == "started" and not same_try(entry, written.journal.get(key))
         ]
 
     @cached_property
@@ -179,6 +179,8 @@ class Facts:
         for written in self.writes:
             for key, entry in written.entries.items():
                 lsn, before = last.get(key, (0, None))
+                if same_try(entry, before):
+                    continue
                 if before and before.status == "started":
                     less = before.tries - (entry.status == "refused")
                     if entry.status in ("refused", "started") and entry.tries == less:
@@ -244,6 +246,11 @@ class Facts:
             if by_person(written) and written.before and written.before.state is State.NEEDS_REVIEW
             if written.after.state is State.EXECUTING
         )
+
+
+def same_try(entry: Entry, before: Entry | None) -> bool:
+    """Nothing happened to it; at most a person let it be sent again."""
+    return before is not None and entry.model_copy(update={"cleared": before.cleared}) == before
 
 
 def by_person(written: Written) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from prolight.ledger import Entry
-from tests.chaos.checker.facts import Facts, Violation, Written, ended, look
+from tests.chaos.checker.facts import Facts, Violation, Written, ended, look, same_try
 
 SURFACED = frozenset({"possibly_billed_twice", "billed_above_quote", "late_result"})
 """Warnings that tell people of a bill that the run's books may not hold."""
@@ -27,7 +27,7 @@ def budget_holds(facts: Facts) -> Iterator[Violation | None]:
         quoted = Decimal(0) if ended(after) else _open({**written.journal, **written.entries}.values())
         says = f"{after.reserved_usd} USD are reserved, its open calls were quoted {quoted}"
         yield look(after.reserved_usd == quoted, run, says, written)
-        yield _spent_as_settled(written)
+        yield _spent_as_settled(facts, written)
     yield from _bills(facts)
 
 
@@ -36,12 +36,15 @@ def _open(entries: object) -> Decimal:
     return sum((e.quote_usd for e in entries if isinstance(e, Entry) and e.status == "started"), Decimal(0))
 
 
-def _spent_as_settled(written: Written) -> Violation | None:
+def _spent_as_settled(facts: Facts, written: Written) -> Violation | None:
     least = most = Decimal(0)
     for key, entry in written.entries.items():
         before = written.journal.get(key)
-        if entry == before:
+        if same_try(entry, before):
             continue
+        if before and before.unclear and entry.status == "started" and _never_happened(facts, written, key, before):
+            least -= before.quote_usd if before.status == "unknown" else Decimal(0)
+            continue  # asked in doubt, the other side said so: it was given back, in this very commit perhaps
         match entry.status:
             case "done" if before and before.status == "unknown":
                 pass  # adopted: what it may have cost was put down when its outcome became unknown
@@ -66,6 +69,12 @@ def _spent_as_settled(written: Written) -> Violation | None:
     grown = written.after.spent_usd - (written.before.spent_usd if written.before else Decimal(0))
     says = f"{grown} USD more are spent, its calls came to {least}" + (f" to {most}" if most != least else "")
     return look(least <= grown <= most, written.run, says, written)
+
+
+def _never_happened(facts: Facts, written: Written, key: str, before: Entry) -> bool:
+    by = written.record.at / 1000 + facts.terms.clock_slack
+    probes = (line for line in facts.receipts.get(key, ()) if line.what == "probed" and line.result is None)
+    return any(before.started_at <= line.at <= by for line in probes)
 
 
 def _bills(facts: Facts) -> Iterator[Violation | None]:

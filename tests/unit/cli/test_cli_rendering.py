@@ -237,9 +237,9 @@ def test_a_list_is_one_line_per_run_and_cuts_long_briefs() -> None:
 def test_the_whole_record_holds_the_run_as_it_is_and_what_the_store_knows() -> None:
     snapshot = finished_run()
     told = json.loads(json.dumps(whole(snapshot)))
-    beside = {name: told.pop(name) for name in ("ver", "epoch", "attempt", "activity")}
+    beside = {name: told.pop(name) for name in ("ver", "epoch", "attempt", "activity", "child")}
     assert RunContext.from_dict(told) == snapshot.run
-    assert beside == {"ver": 7, "epoch": 3, "attempt": 1, "activity": "ended"}
+    assert beside == {"ver": 7, "epoch": 3, "attempt": 1, "activity": "ended", "child": None}
 
 
 @given(st.dictionaries(st.text(), st.text(alphabet=st.characters(exclude_categories=["Cs"]))))

@@ -1,4 +1,4 @@
-"""What the store's scripts and commands answer, as values."""
+"""What the scripts of `redis_store.py` answer, as values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def readable(answers: list[Any]) -> Iterator[Claim]:
     """A record that this version cannot read is left to its lease; its neighbours are worked on."""
     for run_id, view, journal in answers:
         try:
-            yield Claim(snapshot(view), pairs(journal))
+            yield Claim(snapshot_of(view), pairs(journal))
         except ValidationError as error:
             log.error("run %s: its record is not readable here: %s", run_id, error)
 
 
-def snapshot(view: list[Any]) -> Snapshot:
-    document, ver, epoch, claim_id, owner, attempt, crashes, seq, hard_stop, ready, due = view
+def snapshot_of(view: list[Any]) -> Snapshot:
+    document, ver, epoch, claim_id, owner, attempt, crashes, seq, hard_stop, ready, due, child = view
     return Snapshot(
         run=RunContext.from_json(document),
         ver=int(ver),
@@ -37,10 +37,11 @@ def snapshot(view: list[Any]) -> Snapshot:
         ready=bool(ready),
         due_at=float(due) / 1000 if due else None,
         hard_stop=float(hard_stop) / 1000 if float(hard_stop) else None,
+        child=child,
     )
 
 
-def process(id: str, described: dict[str, Any], *, alive: bool) -> Process:
+def process_of(id: str, described: dict[str, Any], *, alive: bool) -> Process:
     stages = tuple(Stage(stage) for stage in described["stages"])
     return Process(
         id=id,

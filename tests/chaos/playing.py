@@ -1,0 +1,123 @@
+"""Trials one after the other in one arena, each judged as soon as it is over; a void one is taken again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos import dump
+from tests.chaos.arena import Arena
+from tests.chaos.judge import judged
+from tests.chaos.plays import PLAYS, Ring
+from tests.chaos.report import Trial as Judged
+from tests.chaos.storms import EVERY, STORMS, WORKERS, Storm
+from tests.chaos.storms import PROXIED as STORM_PROXIED
+from tests.chaos.trial import Trial
+
+A_WHILE = 40
+"""So many trials an arena lasts: its ledgers are read again for each."""
+TAKES = 3
+"""So often a trial is tried whose fault did not land."""
+
+
+@dataclass
+class Session:
+    """What all arenas of one run of the program share."""
+
+    home: Path
+    seed: int
+    keep: Path | None = None
+    without: Collection[str] = ()
+    judged: list[Judged] = field(default_factory=list)
+    played: int = 0
+    stop: bool = False
+    """One violation is enough where a guard is missing."""
+
+    def name(self) -> str:
+        self.played += 1
+        return f"t{self.played}"
+
+    def judge(self, folder: Path, play: str, since: float) -> Judged:
+        trial = judged(folder)
+        violations = [str(each) for verdict in trial.verdicts.values() for each in verdict.violations]
+        self.judged.append(trial)
+        state = "void" if trial.void else f"{len(violations)} violations" if violations else "ok"
+        say(f"{folder.name:>6} {play:<24} {state:<14} {time.monotonic() - since:5.1f} s")
+        if violations:
+            where = folder
+            if self.keep:
+                where = self.keep / folder.name
+                shutil.copytree(folder, where, dirs_exist_ok=True)
+            for violation in violations:
+                say(f"       {where}: {violation}")
+            self.stop = bool(self.without)
+        shutil.rmtree(folder)
+        return trial
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+async def play_all(session: Session, names: Sequence[str], *, proxied: bool = False) -> None:
+    """All of these, so many in one arena."""
+    for first in range(0, len(names), A_WHILE):
+        if not session.stop:
+            await _play_in_one(session, names[first : first + A_WHILE], proxied)
+
+
+async def _play_in_one(session: Session, names: Sequence[str], proxied: bool) -> None:
+    async with AsyncExitStack() as undo:
+        home = session.home / f"arena-{session.name()}"
+        arena = await undo.enter_async_context(Arena(home, proxied=proxied, without=session.without))
+        ring = Ring(arena)
+        await ring.start()
+        undo.push_async_callback(ring.close)
+        for name in names:
+            for _ in range(TAKES):
+                if session.stop or not (await play_one(session, ring, name)).void:
+                    break
+            if session.stop:
+                return
+
+
+async def play_one(session: Session, ring: Ring, name: str) -> Judged:
+    await ring.spare()  # else a fault may find nobody who could take over
+    since = time.monotonic()
+    arena, label = ring.arena, session.name()
+    trial = Trial(arena, label, session.seed * 100_003 + session.played)
+    try:
+        await PLAYS[name](ring, trial)
+    finally:
+        arena.disarm()
+        await arena.tell_world.clear()
+        await arena.tell_world.release()
+    folder = session.home / label
+    await trial.leave(folder)
+    await dump.clear(arena.client.store)
+    return session.judge(folder, name, since)
+
+
+async def storm(session: Session, name: str, runs: int, *, at_a_time: int) -> None:
+    """So many runs under these faults, in trials of `at_a_time`."""
+    async with AsyncExitStack() as undo:
+        home = session.home / f"arena-{session.name()}"
+        arena = await undo.enter_async_context(Arena(home, proxied=name in STORM_PROXIED, without=session.without))
+        for _ in range(WORKERS):
+            await arena.worker()
+        for first in range(0, runs, at_a_time):
+            since, label = time.monotonic(), session.name()
+            trial = Trial(arena, label, session.seed * 100_003 + session.played)
+            count = min(at_a_time, runs - first)
+            await Storm(arena, trial, runs=count, faults=STORMS[name], every=EVERY[name]).play()
+            folder = session.home / label
+            await trial.leave(folder)
+            await dump.clear(arena.client.store)
+            session.judge(folder, f"storm of {name}, {count}", since)
+            if session.stop:
+                return
