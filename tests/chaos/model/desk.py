@@ -6,6 +6,7 @@ Nothing here waits, so its coroutines are run by hand: a moment cannot be copied
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -27,9 +28,10 @@ from prolight.errors import (
 from prolight.guardrails import check_accepted
 from prolight.journal import Journal
 from prolight.ledger import Entry
+from prolight.lifecycle import STAGES
 from prolight.outcomes import BackingOff, Executed, Failed, Judged, Outcome, Planned, Released, Unclear, conclude
 from prolight.ports import Claim, Effect, Snapshot, Write
-from prolight.retry import RetryPolicy
+from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Critique, Lock, Plan, Review, RunContext, RunError, State, Step, Usage, Verdict
 from prolight.writer import Change, Conclusion, Writer
 from tests.chaos.model.state import (
@@ -249,9 +251,13 @@ class Desk:
     def __init__(self, row: Row, worker: Worker, tick: int, scope: Scope) -> None:
         self.worker, self.scope = worker, scope
         self.store = Store(row, tick, scope)
-        self.pen = Pen(self.store, Claim(worker.base.snapshot, dict(worker.entries)))
-        policy = RetryPolicy(max_tries=scope.tries, base=timedelta(0))
-        self.journal = Calls(self.pen, dict(worker.entries), policy)
+        seen = worker.base.snapshot
+        at_work = seen if seen.run.state in STAGES else replace(seen, run=seen.run.evolve(state=State.EXECUTING))
+        self.pen = Pen(self.store, Claim(at_work, dict(worker.entries)))
+        policies = RetryPolicies(RetryPolicy(max_tries=scope.tries, base=timedelta(0)))
+        self.journal = Calls(self.pen, dict(worker.entries), policies)
+        if at_work is not seen:
+            self.pen._base = seen
         self.ending = worker.ending
         for op in worker.ops:
             self._replay(op)

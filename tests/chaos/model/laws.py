@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from itertools import pairwise
 
 from prolight.determinism import plan_hash
 from prolight.events import Status, Warned
+from prolight.journal import DEFAULT_LEDGER
 from prolight.ledger import Entry
 from prolight.lifecycle import STAGES, TERMINAL, TRANSITIONS
-from prolight.schemas import Plan, State
+from prolight.schemas import State
 from tests.chaos.model.desk import Accepted, key_of, quote_of
-from tests.chaos.model.state import Cell, Known, Row, Scope, Worker, World
+from tests.chaos.model.state import Cell, Known, Row, Scope, Worker, World, plan_name
 
 TWICE = "possibly_billed_twice"
 
@@ -64,7 +65,7 @@ def _is_a_move(one: Accepted) -> Iterator[str]:
     if was in TERMINAL:
         yield f"I4: a write after the end ({was} → {becomes})"
     states = [was, *(event.state for event in said)]
-    for first, second in zip(states, states[1:], strict=False):
+    for first, second in pairwise(states):
         if second not in TRANSITIONS[first].values():
             yield f"I3: {first} → {second} is in no table"
     if states[-1] is not becomes:
@@ -90,15 +91,11 @@ def _may_start(one: Accepted, worker: Worker | None, known: Known) -> Iterator[s
     if run.works_until is not None and one.at >= run.works_until:
         yield "I15: a call started after the run's deadline"
     if run.state is State.EXECUTING and run.plan:
-        name = _named(run.plan)
+        name = plan_name(run.plan)
         if name not in known.judged:
             yield f"I13: plan {name} is carried out, and was not judged"
         if run.ask and name not in known.approved:
             yield f"I13: plan {name} is carried out, a person approved {', '.join(known.approved) or 'none'}"
-
-
-def _named(plan: Plan) -> str:
-    return plan.summary
 
 
 def sent(world: World, worker: Worker, step: int, cell: Cell) -> tuple[str, ...]:
@@ -139,7 +136,8 @@ def learned(known: Known, one: Accepted, worker: Worker | None, hashed: str, sco
     allowed = list(known.allowed)
     events = one.write.decision.events
     for step, effect in enumerate(scope.effects):
-        if effect == "billed" and started(one, step):
+        entry = started(one, step)
+        if effect == "billed" and entry and entry.doubts <= DEFAULT_LEDGER.repeats:
             allowed[step] += any(isinstance(event, Warned) and event.code == TWICE for event in events)
     review = one.before.run.review
     resolved = one.before.run.state is State.NEEDS_REVIEW and one.after.run.state is State.EXECUTING
@@ -150,10 +148,7 @@ def learned(known: Known, one: Accepted, worker: Worker | None, hashed: str, sco
     if one.before.run.state is State.CRITIQUING and worker and one.write.holder:
         seen = worker.base.run
         if seen.plan and seen.lock and plan_hash(seen.plan) == seen.lock.plan_hash:
-            judged |= {_named(seen.plan)}
+            judged |= {plan_name(seen.plan)}
     if hashed and one.after.run.state is State.EXECUTING:
         approved |= {hashed}
     return known._replace(allowed=tuple(allowed), judged=judged, approved=approved)
-
-
-__all__ = ["Decimal"]

@@ -36,58 +36,69 @@ class Found:
         return "\n".join([head, *self.broken, *steps])
 
 
-def search(first: World, nexts: Nexts, *, most: int = 10_000_000) -> Found:
-    """All states, or `most` of them. Stops at the first violation; at the end, every state must lead on to an end."""
-    started, found = time.perf_counter(), Found()
-    number = {first: 0}
-    came: list[tuple[int, str]] = [(-1, "")]
-    depths, leads_to = [0], [list[int]()]
-    waiting = deque([first])
-    ends: list[int] = []
+def search(first: World, nexts: Nexts, *, deepest: int = 1_000, most: int = 10_000_000) -> Found:
+    """All states, or those that so many moves lead to, or the first so many.
 
-    def way(place: int, last: str = "") -> tuple[str, ...]:
-        says = [last] if last else []
-        while place > 0:
-            place, said = came[place]
-            says.append(said)
-        return tuple(reversed(says))
-
-    while waiting and not found.broken:
-        world = waiting.popleft()
-        here = number[world]
-        if len(number) > most:
+    Stops at the first violation. Where all were seen, each must also lead on to an end.
+    """
+    started, map, found = time.perf_counter(), Map(first), Found()
+    while map.waiting and not found.broken:
+        world = map.waiting.popleft()
+        here = map.numbers[world]
+        if len(map.numbers) > most or map.depths[here] >= deepest:
             found.whole = False
             break
         if world.row.over or world.row.run.state in PARKED:
-            ends.append(here)
+            map.ends.append(here)
             state = world.row.run.state.value
             found.ends[state] = found.ends.get(state, 0) + 1
         for move in nexts(world):
             found.transitions += 1
             if move.broken:
-                found.broken, found.way = move.broken, way(here, move.says)
+                found.broken, found.way = move.broken, (*map.way(here), move.says)
                 break
-            there = number.get(move.world)
-            if there is None:
-                there = number[move.world] = len(came)
-                came.append((here, move.says))
-                depths.append(depths[here] + 1)
-                leads_to.append([])
-                waiting.append(move.world)
-            if move.counted_on and there != here:
-                leads_to[there].append(here)
-    if found.whole and not found.broken and (stuck := _stuck(ends, leads_to)) is not None:
-        found.broken, found.way = ("I5: from here no end is reached any more without luck",), way(stuck)
-    found.states, found.depth, found.seconds = len(number), depths[-1], time.perf_counter() - started
+            map.add(here, move)
+    if found.whole and not found.broken and (stuck := map.stuck()) is not None:
+        found.broken, found.way = ("I5: from here no end is reached any more without luck",), map.way(stuck)
+    found.states, found.depth, found.seconds = len(map.numbers), map.depths[-1], time.perf_counter() - started
     return found
 
 
-def _stuck(ends: list[int], comes_from: list[list[int]]) -> int | None:
-    """The first state from which nothing that can be counted on leads to an end."""
-    alive, waiting = set(ends), deque(ends)
-    while waiting:
-        for before in comes_from[waiting.popleft()]:
-            if before not in alive:
-                alive.add(before)
-                waiting.append(before)
-    return next((place for place in range(len(comes_from)) if place not in alive), None)
+class Map:
+    """The states by number, in the order in which they were found, and how each was reached first."""
+
+    def __init__(self, first: World) -> None:
+        self.numbers = {first: 0}
+        self.depths = [0]
+        self.waiting = deque([first])
+        self.ends: list[int] = []
+        self._came: list[tuple[int, str]] = [(-1, "")]
+        self._comes_from: list[list[int]] = [[]]
+
+    def add(self, here: int, move: Move) -> None:
+        there = self.numbers.get(move.world)
+        if there is None:
+            there = self.numbers[move.world] = len(self.depths)
+            self._came.append((here, move.says))
+            self.depths.append(self.depths[here] + 1)
+            self._comes_from.append([])
+            self.waiting.append(move.world)
+        if move.counted_on and there != here:
+            self._comes_from[there].append(here)
+
+    def way(self, place: int) -> tuple[str, ...]:
+        says: list[str] = []
+        while place > 0:
+            place, said = self._came[place]
+            says.append(said)
+        return tuple(reversed(says))
+
+    def stuck(self) -> int | None:
+        """The first state from which nothing that can be counted on leads to an end."""
+        alive, waiting = set(self.ends), deque(self.ends)
+        while waiting:
+            for before in self._comes_from[waiting.popleft()]:
+                if before not in alive:
+                    alive.add(before)
+                    waiting.append(before)
+        return next((place for place in range(len(self.depths)) if place not in alive), None)

@@ -224,7 +224,7 @@ def plain_entry(text: str) -> str:
     entry = Entry.model_validate_json(text)
     finished = None if entry.finished_at is None else 0.0
     known = {} if entry.unclear else {"deadline_at": 0.0, "first_started_at": 0.0}
-    return entry.evolve(started_at=0.0, finished_at=finished, reason="", **known).model_dump_json()
+    return entry.evolve(started_at=0.0, finished_at=finished, reason="", unsent=False, **known).model_dump_json()
 
 
 def plain_journal(journal: dict[str, str]) -> tuple[tuple[str, str], ...]:

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from prolight import commands, lifecycle
-from prolight.adapters.memory_store import _Look
+from prolight import lifecycle
 from prolight.decisions import Queued
-from prolight.ledger import Entry
-from prolight.lifecycle import PARKED, STAGES, TERMINAL
-from prolight.ports import Swept
-from prolight.schemas import Critique, RunContext, Stage, State, Turn, Verdict
-from prolight.sweeper import settle_overdue
+from prolight.lifecycle import STAGES, TERMINAL
+from prolight.schemas import Critique, Stage, State, Turn, Verdict
 from tests.chaos.model import laws
+from tests.chaos.model.acts import WORDS, cells_with, spoken, swept, work
 from tests.chaos.model.desk import (
     Accepted,
-    Asking,
-    ClaimLost,
-    Desk,
-    IllegalMove,
-    Store,
     begins,
     claimed,
-    drive,
     key_of,
     lock_of,
     plan_of,
-    quote_of,
 )
 from tests.chaos.model.state import (
     DEADLINES,
-    OLDEST,
-    RUN,
     START,
-    Base,
     Cell,
     Known,
-    Op,
     Request,
     Row,
     Scope,
@@ -47,9 +32,7 @@ from tests.chaos.model.state import (
     Worker,
     World,
     base_of,
-    frozen,
     plain_document,
-    plain_entry,
     plan_name,
 )
 
@@ -60,15 +43,6 @@ class Move(NamedTuple):
     says: str
     world: World
     counted_on: bool = True
-    broken: tuple[str, ...] = ()
-
-
-class Worked(NamedTuple):
-    """What a worker made of the record and of itself."""
-
-    row: Row
-    worker: Worker | None
-    accepted: tuple[Accepted, ...] = ()
     broken: tuple[str, ...] = ()
 
 
@@ -85,9 +59,7 @@ def first_world(scope: Scope) -> World:
     stage = STAGES[decision.run.state]
     budget = Queued(stage, budget=lifecycle.stage_budget(decision.run, stage, DEADLINES)).budget
     assert budget
-    row = Row(
-        plain_document(decision.run.to_json()), (), stage_ms=round(budget.total_seconds() * 1000), ready=True
-    )
+    row = Row(plain_document(decision.run.to_json()), (), stage_ms=round(budget.total_seconds() * 1000), ready=True)
     none = (0,) * len(scope.effects)
     judged_plans = frozenset() if scope.from_the_critic else frozenset({"A"})
     known = Known(none, none, (False,) * len(none), judged_plans)
@@ -102,6 +74,8 @@ class Steps:
     dispatch_in_time: bool = True
     """Guard: what was recorded more than a second ago is not sent (the journal's own look at the clock)."""
     sweep_rings: bool = True
+    time_helps: bool = True
+    """An end that a deadline brings is one that can be counted on."""
 
     def __call__(self, world: World) -> Iterator[Move]:
         for move in self._moves(world):
@@ -157,7 +131,7 @@ class Steps:
             case "look" if not worker.ending and self._needs_met(worker, step):
                 yield from self._looks(world, worker, step, named)
             case "ready" if not (cell.late and self.dispatch_in_time):
-                sent = _with_cell(worker, step, cell._replace(phase="sent"))
+                sent = worker._replace(cells=cells_with(worker, step, cell._replace(phase="sent")))
                 net = tuple(sorted((*world.net, mine)))
                 broken = laws.sent(world, worker, step, cell)
                 yield Move(f"{named} is sent", _without(world, worker, sent)._replace(net=net), broken=broken)
@@ -224,9 +198,7 @@ class Steps:
             broken += laws.of_write(one, worker, known, self.scope)
         versions = sum(one.versions for one in accepted)
         mine = worker.claim if worker else ""
-        workers = tuple(
-            sorted(w if w.claim == mine else w._replace(base=w.base.aged(versions)) for w in world.workers)
-        )
+        workers = tuple(sorted(w if w.claim == mine else w._replace(base=w.base.aged(versions)) for w in world.workers))
         slots = tuple(slot._replace(base=slot.base.aged(versions)) for slot in world.slots)
         bells = world.bells
         if row.ready and row != world.row and not bells:
@@ -242,7 +214,9 @@ class Steps:
                     after = after._replace(net=tuple(sorted((*after.net, request._replace(phase="applied")))))
                 after = after._replace(known=laws.applied(world.known, request.step, self.scope))
                 broken = laws.of_effect(after.known, request.step, self.scope)
-                yield Move(f"{key_of(request.step)} of {request.owner or 'nobody'} is carried out", after, broken=broken)
+                yield Move(
+                    f"{key_of(request.step)} of {request.owner or 'nobody'} is carried out", after, broken=broken
+                )
 
     def _bells(self, world: World) -> Iterator[Move]:
         if not world.bells:
@@ -267,7 +241,9 @@ class Steps:
             slots = world.slots
             if found:
                 slots = tuple(sorted((*slots, Slot(found, base_of(row)))))
-            says = f"the sweep {'takes the claim' if world.row.claim and not row.claim else 'looks'}{': ' * bool(found)}"
+            says = (
+                f"the sweep {'takes the claim' if world.row.claim and not row.claim else 'looks'}{': ' * bool(found)}"
+            )
             bells = world.bells or int(row.ready and self.sweep_rings)
             yield Move(says + found, world._replace(row=row, slots=slots, bells=bells))
         for slot in world.slots:
@@ -280,7 +256,10 @@ class Steps:
             yield move._replace(broken=move.broken + broken)
 
     def _people(self, world: World) -> Iterator[Move]:
-        if not world.words or len([s for s in world.slots if s.what not in ("overdue", "poisoned")]) >= self.scope.slots:
+        if (
+            not world.words
+            or len([s for s in world.slots if s.what not in ("overdue", "poisoned")]) >= self.scope.slots
+        ):
             return
         for said in self.scope.said:
             if not _makes_sense(said, world.row):
@@ -303,10 +282,7 @@ class Steps:
         net = tuple(request for request in world.net if request.phase == "applied")
         known = world.known._replace(remembered=laws.after_a_tick(world.known, self.scope))
         later = world._replace(workers=workers, net=net, tick=world.tick + 1, known=known)
-        yield Move("time passes", later)
-
-
-WORDS = ("resend", "adopt", "abandon")
+        yield Move("time passes", later, self.time_helps)
 
 
 def _makes_sense(said: str, row: Row) -> bool:
@@ -314,157 +290,6 @@ def _makes_sense(said: str, row: Row) -> bool:
     if said == "cancel":
         return state not in TERMINAL and state is not State.CANCELLING
     return state is (State.NEEDS_REVIEW if said in WORDS else State.AWAITING_APPROVAL)
-
-
-@lru_cache(maxsize=400_000)
-def work(row: Row, worker: Worker, act: str, tick: int, scope: Scope) -> Worked | None:
-    """What `worker` does; None: it first has to ask the other side."""
-    desk = Desk(row, worker, tick, scope)
-    what, _, rest = act.partition(" ")
-    try:
-        after = _ACTS[what](desk, worker, rest)
-    except (ClaimLost, IllegalMove):
-        after = _lost(desk, worker)
-    except Asking:
-        return None
-    except Exception as error:
-        return Worked(row, worker, broken=(f"{act} broke: {error!r}",))
-    return Worked(desk.store.row, after, tuple(desk.store.accepted))
-
-
-def _lost(desk: Desk, worker: Worker) -> Worker | None:
-    """Whatever is under way is dropped; answers that no commit confirmed are kept, if it lives that long."""
-    if not desk.journal.unsaved:
-        return None
-    return worker._replace(ending="late", cells=())
-
-
-def _go(desk: Desk, worker: Worker, rest: str) -> Worker | None:
-    step, before = int(rest), len(desk.pen.slips)
-    match desk.call(step):
-        case "begun":
-            entry = plain_entry(desk.journal._entries[key_of(step)])
-            return desk.written(cells=_cells(worker, step, Cell("ready", entry)))
-        case "done":
-            adopted = len(desk.pen.slips) - before > 1
-            return desk.rested(*[Op("known", step)] * adopted, cells=_cells(worker, step, Cell("done")))
-        case _:
-            return desk.written() if desk.store.accepted else desk.rested()
-
-
-def _answer(desk: Desk, worker: Worker, rest: str) -> Worker:
-    step = int(rest)
-    return desk.rested(Op("settle", step, worker.cells[step].entry), cells=_cells(worker, step, Cell("done")))
-
-
-def _error(how: str) -> Callable[[Desk, Worker, str], Worker]:
-    def act(desk: Desk, worker: Worker, rest: str) -> Worker:
-        step = int(rest.rpartition(" ")[2])
-        op = Op("record", step, worker.cells[step].entry, how)
-        desk._replay(op)
-        desk.after_error(step, how)
-        return desk.rested(op, cells=_cells(worker, step, Cell()))
-
-    return act
-
-
-def _ask(desk: Desk, worker: Worker, rest: str) -> Worker:
-    step, found = rest.split()
-    entry = plain_entry(desk.journal._entries[key_of(int(step))])
-    op = Op("ask", int(step), entry, found)
-    try:
-        desk._replay(op)
-    except Exception as unclear:
-        desk.end(unclear)
-        return desk.rested()
-    return desk.rested(op)
-
-
-def _flush(desk: Desk, worker: Worker, rest: str) -> Worker:
-    try:
-        drive(desk.pen.flush(None))
-    except ClaimLost:
-        return worker
-    return desk.written()
-
-
-def _conclude(desk: Desk, worker: Worker, rest: str) -> None:
-    desk.conclude(rest)
-
-
-def _interrupt(desk: Desk, worker: Worker, rest: str) -> Worker:
-    """What was not sent yet is recorded so; of what was, nothing is known."""
-    ops = [Op("record", n, cell.entry, "not sent") for n, cell in enumerate(worker.cells) if cell.phase == "ready"]
-    desk.ending = "released"
-    idle = tuple(cell if cell.phase == "done" else Cell() for cell in worker.cells)
-    return desk.rested(*ops, cells=idle)
-
-
-def _late(desk: Desk, worker: Worker, rest: str) -> None:
-    for change, slip in desk.pen.slips:
-        slip.error = ClaimLost(str(change))
-    desk.keep_late()
-
-
-_ACTS: dict[str, Callable[[Desk, Worker, str], Worker | None]] = {
-    "go": _go,
-    "answer": _answer,
-    "unknown": _error("unknown"),
-    "limited": _error("limited"),
-    "not": _error("not sent"),
-    "ask": _ask,
-    "flush": _flush,
-    "conclude": _conclude,
-    "interrupt": _interrupt,
-    "late": _late,
-}
-
-
-@lru_cache(maxsize=100_000)
-def swept(row: Row, tick: int, scope: Scope) -> tuple[Row, str]:
-    """What a sweep makes of a record that is due; and whether its time-out needs a decision."""
-    store = Store(row, tick, scope)
-    look = _Look(store._time(), [])
-    store._look_at(store.record, look)
-    found = "overdue" if look.overdue else "poisoned" if look.poisoned else ""
-    return frozen(store.record), found
-
-
-@lru_cache(maxsize=100_000)
-def spoken(row: Row, slot: Slot, tick: int, scope: Scope) -> tuple[Row, tuple[Accepted, ...], tuple[str, ...]]:
-    """Who holds no claim writes: on the snapshot that it read, and on another if it is told to read again."""
-    what, _, name = slot.what.partition(" ")
-    store = Store(row, tick, scope, slot=slot)
-    plan = lock_of(plan_of(scope, name)).plan_hash
-    person: dict[str, Any] = dict(by="ada", deadlines=DEADLINES)
-    try:
-        match what:
-            case "overdue" | "poisoned":
-                drive(settle_overdue(store, Swept(**{what: (RUN,)}), DEADLINES))
-            case "cancel":
-                drive(commands.cancel(store, RUN, reason="", deadlines=DEADLINES))
-            case "approve":
-                drive(commands.approve(store, RUN, plan, **person))
-            case "edit":
-                drive(commands.approve(store, RUN, plan, edited=plan_of(scope, "B"), **person))
-            case "reject":
-                drive(commands.reject(store, RUN, comment="", **person))
-            case "resend" | "adopt" | "abandon":
-                result = {"artifact": None} if what == "adopt" else None
-                drive(commands.review(store, RUN, what, comment="", result=result, **person))
-    except IllegalMove:
-        pass
-    except Exception as error:
-        return store.row, tuple(store.accepted), (f"{slot.what} broke: {error!r}",)
-    return store.row, tuple(store.accepted), ()
-
-
-def _with_cell(worker: Worker, step: int, cell: Cell) -> Worker:
-    return worker._replace(cells=_cells(worker, step, cell))
-
-
-def _cells(worker: Worker, step: int, cell: Cell) -> tuple[Cell, ...]:
-    return (*worker.cells[:step], cell, *worker.cells[step + 1 :])
 
 
 def _without(world: World, worker: Worker, instead: Worker | None) -> World:
@@ -495,6 +320,3 @@ def _is_named(world: World, name: str) -> bool:
     """Somebody still speaks of the claim of this name."""
     bases = [slot.base.claim for slot in world.slots]
     return name in (world.row.claim, *bases, *(worker.claim for worker in world.workers))
-
-
-__all__ = ["OLDEST", "PARKED", "Base", "Entry", "Move", "RunContext", "Steps", "first_world", "quote_of"]
