@@ -6,7 +6,7 @@ Each reads the run, lets the lifecycle decide, and commits; where somebody else 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from prolight import answers, lifecycle
@@ -26,7 +26,7 @@ MAX_COMMENT_CHARS = 600
 async def cancel(store: RunStore, run_id: str, *, reason: str, deadlines: Deadlines) -> Snapshot:
     """CANCELLED, or CANCELLING while a worker still holds it. Raises `IllegalMove` for a finished run."""
 
-    def decide(base: Snapshot) -> Decided:
+    async def decide(base: Snapshot) -> Decided:
         if base.run.state is State.CANCELLING:
             return None
         if base.run.state in TERMINAL:
@@ -44,7 +44,7 @@ async def revoke(store: RunStore, run_id: str, stage: Stage, round: int, *, dead
     """
     cancels = False
 
-    def decide(base: Snapshot) -> Decided:
+    async def decide(base: Snapshot) -> Decided:
         nonlocal cancels
         turn, held = base.run.turn, bool(base.claim_id)
         cancels = turn is not None and (turn.stage, turn.round) == (stage, round)
@@ -65,7 +65,7 @@ async def approve(
     """
     by = _principal(by)
 
-    def decide(base: Snapshot) -> Decided:
+    async def decide(base: Snapshot) -> Decided:
         run, now = base.run, store.now()
         if edited is None:
             return answers.approved(run, plan_hash, by=by, now=now, deadlines=deadlines), {}
@@ -79,11 +79,11 @@ async def reject(store: RunStore, run_id: str, *, by: str, comment: str, deadlin
     """REJECTED. Raises `IllegalMove` when the run waits for no approval."""
     by = _principal(by)
     _check_comment(comment)
-    return await _carry_out(
-        store,
-        run_id,
-        lambda base: (answers.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines), {}),
-    )
+
+    async def decide(base: Snapshot) -> Decided:
+        return answers.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines), {}
+
+    return await _carry_out(store, run_id, decide)
 
 
 DECISIONS: dict[Said, ReviewDecision] = {
@@ -112,9 +112,8 @@ async def review(
     """
     by = _principal(by)
     _check_comment(comment)
-    entries = await store.journal(run_id)
 
-    def decide(base: Snapshot) -> Decided:
+    async def decide(base: Snapshot) -> Decided:
         run, now = base.run, store.now()
         asked = answers.open_review(run, now)
         _check_fits(asked, said, result)
@@ -125,6 +124,7 @@ async def review(
             pins = {**run.lock.tool_pins, asked.call: asked.pin}
             run = run.evolve(lock=run.lock.evolve(tool_pins=pins))
             return answers.resolved(run, answer, now=now, deadlines=deadlines), {}
+        entries = await store.journal(run_id)  # after the run: changed since, its version has too
         entry = Entry.model_validate_json(entries[asked.key])
         if said != "resend" and entry.status == "started":
             run = lifecycle.spent(run, reserved=entry.quote_usd, usage=Usage(cost_usd=entry.quote_usd))
@@ -149,19 +149,21 @@ def _check_fits(asked: Review, said: Said, result: dict[str, Any] | None) -> Non
 
 async def fail(store: RunStore, run_id: str, error: RunError, *, deadlines: Deadlines) -> Snapshot:
     """FAILED for a reason that was found outside of any attempt. Raises `IllegalMove`."""
-    return await _carry_out(
-        store, run_id, lambda base: (lifecycle.failed(base.run, error, now=store.now(), deadlines=deadlines), {})
-    )
+
+    async def decide(base: Snapshot) -> Decided:
+        return lifecycle.failed(base.run, error, now=store.now(), deadlines=deadlines), {}
+
+    return await _carry_out(store, run_id, decide)
 
 
 Decided = tuple[Decision, Mapping[str, str]] | None
 """What follows, and the journal entries that change with it; None: nothing is to be done."""
 
 
-async def _carry_out(store: RunStore, run_id: str, decide: Callable[[Snapshot], Decided]) -> Snapshot:
+async def _carry_out(store: RunStore, run_id: str, decide: Callable[[Snapshot], Awaitable[Decided]]) -> Snapshot:
     while True:
         base = await store.read(run_id)
-        if (decided := decide(base)) is None:
+        if (decided := await decide(base)) is None:
             return base
         decision, changed = decided
         journal = {**await closing(store, decision), **changed}

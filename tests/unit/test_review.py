@@ -79,6 +79,32 @@ async def test_a_word_to_resend_counts_for_one_try_only() -> None:
     assert here.tools.names.count("t.light") == 2
 
 
+async def test_a_slow_word_is_about_the_try_that_is_in_doubt_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the first answer that a client gets and its second, somebody else's word was heard and acted upon."""
+    here = await in_review()
+    here.tools.script["t.light"] = [OutcomeUnknown("again")]
+    slow = ["the first answer"]
+
+    def then_much_happens(ask: Any) -> Any:
+        async def asked(run_id: str) -> Any:
+            answer = await ask(run_id)
+            if slow:
+                slow.clear()
+                await say(here, "resend")
+                assert isinstance(await (await here.attempt()).make(), BackingOff)
+                await later(here, QUIET)
+                assert isinstance(await (await here.attempt()).make(), Unclear)
+            return answer
+
+        return asked
+
+    for name in ("read", "journal"):
+        monkeypatch.setattr(here.store, name, then_much_happens(getattr(here.store, name)))
+    await say(here, "resend")
+    (entry,) = await here.store.entries()
+    assert (entry.tries, entry.cleared, entry.doubts) == (2, 2, 1)
+
+
 async def test_an_abandoned_run_fails_and_its_money_counts_as_spent() -> None:
     here = await in_review()
     assert await say(here, "abandon") is State.FAILED
