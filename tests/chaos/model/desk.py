@@ -5,7 +5,7 @@ Nothing here waits, so its coroutines are run by hand: a moment cannot be copied
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -88,8 +88,7 @@ class Store(MemoryStore):
         )
         self.record = thawed(row)
         self._runs = {RUN: self.record}
-        self._stale = [slot.base.snapshot] if slot and slot.tick is None else []
-        self._stale_journal = [dict(slot.journal)] if slot and slot.journal else []
+        self._stale = [slot.base.snapshot] if slot else []
         self._read_at = slot.tick if slot else None
         self.accepted: list[Accepted] = []
 
@@ -102,9 +101,6 @@ class Store(MemoryStore):
 
     async def read(self, run_id: str) -> Snapshot:
         return self._stale.pop() if self._stale else await super().read(run_id)
-
-    async def journal(self, run_id: str) -> Mapping[str, str]:
-        return self._stale_journal.pop() if self._stale_journal else await super().journal(run_id)
 
     async def commit(self, write: Write) -> Snapshot:
         before, ver = self.row, self.record.ver

@@ -134,7 +134,6 @@ class Slot(NamedTuple):
     base: Base
     tick: int | None = None
     """When it was read, where the decision says until when it is valid."""
-    journal: tuple[tuple[str, str], ...] = ()
 
 
 class Known(NamedTuple):

@@ -265,8 +265,7 @@ class Steps:
             if not _makes_sense(said, world.row):
                 continue
             what = f"{said} {plan_name(world.row.run.plan)}" if said in ("approve", "edit") else said
-            tick, journal = (world.tick, world.row.journal) if said in WORDS else (None, ())
-            slot = Slot(what, base_of(world.row), tick, journal)
+            slot = Slot(what, base_of(world.row), world.tick if said in ("approve", "edit", *WORDS) else None)
             slots = tuple(sorted((*world.slots, slot)))
             yield Move(f"a person reads, and says: {what}", world._replace(slots=slots, words=world.words - 1), False)
 
