@@ -10,7 +10,7 @@ from prolight.adapters import redis_store
 from tests.chaos.playing import Session, play_all
 from tests.chaos.plays import CONVICTS, DECISIVE, PLAYS, PROXIED
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.heavy]  # the legs of the whole check play far more
 
 
 @pytest.fixture(autouse=True)
