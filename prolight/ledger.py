@@ -148,15 +148,15 @@ def late_key(key: str, tries: int) -> str:
 def inherited(entries: Mapping[str, str], *, now: float) -> dict[str, str]:
     """What a child run takes over. Done: as it is. Unclear: unclear, but the allowance for losses is the child's own.
 
-    What was refused did not happen: it is left behind, and its tries with it.
+    What was refused did not happen: it is left behind, and its tries with it, unless a try before that one is in doubt.
     """
     kept = {}
     for key, text in {**entries, **settled(entries, now=now)}.items():
         entry = Entry.model_validate_json(text)
         if entry.status == "done":
             kept[key] = text
-        elif entry.unclear:
-            kept[key] = entry.evolve(doubts=0, inherited=entry.tries).model_dump_json()
+        elif entry.unclear or entry.doubts:
+            kept[key] = entry.evolve(status="unknown", doubts=0, inherited=entry.tries).model_dump_json()
     return kept
 
 

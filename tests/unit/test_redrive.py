@@ -14,7 +14,7 @@ from prolight import commands
 from prolight.decisions import Queued
 from prolight.errors import IllegalMove, OutcomeUnknown, RateLimited, ToolFailed
 from prolight.events import StepMoved
-from prolight.ledger import Entry, late_key
+from prolight.ledger import Entry, inherited, late_key
 from prolight.outcomes import BackingOff, Executed, Failed, Judged, Planned, Unclear
 from prolight.ports import Snapshot, ToolResult
 from prolight.redrive import Failures, failed_stage, redrive, redriven
@@ -314,3 +314,12 @@ def test_an_approval_goes_on_with_the_plan_that_it_names_and_the_clocks_start_an
     assert decision.placement == Queued(Stage.EXECUTE, budget=here.deadlines.step)
     assert (child.origin, child.parent) == ("r", "r")
     assert redriven(child.evolve(state=State.FAILED), "r2", now=1.0, deadlines=here.deadlines).run.origin == "r"
+
+
+@pytest.mark.parametrize(("doubts", "kept"), [(0, []), (1, [("unknown", 0, 2)])])
+def test_a_doubt_outlives_a_later_try_that_was_refused(doubts: int, kept: list[tuple[str, int, int]]) -> None:
+    entry = Entry(
+        status="refused", name="t.light", arguments_hash="h", tries=2, doubts=doubts, started_at=1, deadline_at=2
+    )
+    taken = [Entry.model_validate_json(text) for text in inherited({"k": entry.model_dump_json()}, now=3).values()]
+    assert [(entry.status, entry.doubts, entry.inherited) for entry in taken] == kept
