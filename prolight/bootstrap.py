@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -19,16 +19,21 @@ from prolight.schemas import refusal
 from prolight.settings import Settings
 
 if TYPE_CHECKING:
+    from prolight.adapters.mcp_tools import McpTools
     from prolight.adapters.registry import Server
     from prolight.attempt import Attempts
     from prolight.ports import RunStore, ToolGateway
+
+
+OUTAGE = timedelta(minutes=30)
+"""A worker waits so long for a store that went away before a write is given up."""
 
 
 def connect_store(settings: Settings, *, patience: timedelta) -> RedisStore:
     return RedisStore(
         settings.store_url,
         lease=timedelta(seconds=settings.lease_seconds),
-        crashes_to_poison=settings.crashes_to_poison,
+        crashes_to_poison=settings.crashes_to_suspect + settings.crashes_to_poison,
         retention=timedelta(seconds=settings.retention_seconds),
         patience=patience,
     )
@@ -64,14 +69,20 @@ def _referred_model(settings: Settings) -> ChatModel:
     return model
 
 
-def connect_tools(settings: Settings) -> ToolGateway:
+def connect_tools(settings: Settings, *, studio_here: bool = False) -> ToolGateway:
+    """`studio_here`: the studio works inside this process, where its packages are installed."""
     if settings.tools == "instant":
         from prolight.adapters.instant import InstantTools
 
         return InstantTools()
+    from prolight.adapters.registry import STUDIO
     from prolight.adapters.tool_servers import ToolServers
 
-    return ToolServers(tool_servers(settings))
+    here = {}
+    if studio_here:
+        with suppress(ToolsMissing):
+            here[STUDIO] = connect_studio_in_process(settings)
+    return ToolServers(tool_servers(settings), here=here)
 
 
 def tool_servers(settings: Settings) -> dict[str, Server]:
@@ -86,7 +97,7 @@ def tool_servers(settings: Settings) -> dict[str, Server]:
     return {STUDIO: studio, **declared}
 
 
-def connect_studio_in_process(settings: Settings) -> ToolGateway:
+def connect_studio_in_process(settings: Settings) -> McpTools:
     """The studio without a server. Raises `ToolsMissing` where its packages are not installed."""
     try:
         from prolight.studio.calls import CallLog

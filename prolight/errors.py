@@ -19,12 +19,14 @@
     │   └── StoreRefused        wrong server or settings; says the fix
     ├── GuardrailDenied         policy says no
     │   └── BudgetExceeded
+    ├── ServerCrashed           a pure call lost a tool server of our own: a crash of its run
     └── CallError               one LLM or tool call
         ├── NotSent             nothing left this process (retryable, free)
         ├── CallRejected        the other side refused before acting
         │   └── RateLimited     … for now (retryable, may carry retry_after)
         ├── ToolFailed          the tool says that it cannot do this
         └── OutcomeUnknown      it may or may not have happened
+            └── ConnectionLost
 
 Adapters map foreign errors to this tree; nothing above them sees a foreign one.
 """
@@ -206,3 +208,13 @@ class OutcomeUnknown(CallError):
 
     code = "outcome_unknown"
     retryable = True
+
+
+class ConnectionLost(OutcomeUnknown):
+    """The other side was connected, and is gone."""
+
+
+class ServerCrashed(ProLightError):
+    """A server of our own was lost while it worked on a pure call, which may be what it died of."""
+
+    code = "server_crashed"

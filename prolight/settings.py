@@ -72,7 +72,12 @@ class Settings(BaseSettings):
     """A loop that has not ticked for so long gets no more heartbeats."""
     slots: int = Field(default=64, ge=1, le=1000)
     drain_seconds: float = Field(default=330, ge=0)
-    crashes_to_poison: int = Field(default=5, ge=1)
+    crashes_to_suspect: int = Field(default=2, ge=1)
+    """A run that so many workers in a row died or froze over is worked in a child process of its own from then on."""
+    crashes_to_poison: int = Field(default=3, ge=1)
+    """After so many more crashes there it is FAILED(`poison`)."""
+    suspects_at_once: int = Field(default=8, ge=1)
+    """So many of these children a worker process has at most; other suspects wait, unclaimed."""
 
     # Deadlines of a run
     run_deadline_seconds: float = Field(default=3600, gt=0)
