@@ -25,7 +25,7 @@ from typing import Any
 
 from prolight.adapters.redis_store import RedisStore
 from prolight.attempt import Attempt, Attempts
-from prolight.bootstrap import build_attempts, connect_artifacts, connect_store, connect_tools
+from prolight.bootstrap import OUTAGE, build_attempts, connect_artifacts, connect_store, connect_tools
 from prolight.commands import revoke
 from prolight.errors import RunNotFound, StoreError, StoreUnavailable
 from prolight.outcomes import Lost, Outcome
@@ -35,13 +35,12 @@ from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
 from workers.aside import Aside
 from workers.board import GATHER, Board
+from workers.dock import Dock, Suspect
 from workers.messages import Reason, beginning
 from workers.row import Row, StageOfRun
 
 log = logging.getLogger(__name__)
 
-OUTAGE = timedelta(minutes=30)
-"""A worker waits so long for a store that went away before a write is given up."""
 SETTLE = timedelta(seconds=2)
 """At a drain, calls without effects may end by themselves for so long; then they are released."""
 
@@ -49,7 +48,7 @@ SETTLE = timedelta(seconds=2)
 @dataclass(slots=True)
 class Working:
     claim: Claim
-    attempt: Attempt
+    attempt: Attempt | Suspect
     task: asyncio.Task[None]
 
 
@@ -72,6 +71,7 @@ class Runtime:
         self._consumer: Any = None
         self._keep: set[asyncio.Task[Any]] = set()
         self._aside = Aside()
+        self._dock = Dock(self.settings.suspects_at_once)
         self._ticked = time.monotonic()
         self._loop: asyncio.AbstractEventLoop
         self._store: RedisStore
@@ -159,10 +159,11 @@ class Runtime:
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _background(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)
         self._keep.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._keep.discard(task)
@@ -207,11 +208,16 @@ class Runtime:
         finally:
             self._free_slots(count - len(claims))
         for claim in claims:
-            attempt = Attempt(self._attempts, claim)
-            task = self._loop.create_task(self._work(claim, attempt))
+            attempt = self._attempt(claim)
+            task = self._background(self._work(claim, attempt))
             self.working[claim.run_id] = Working(claim, attempt, task)
 
-    async def _work(self, claim: Claim, attempt: Attempt) -> None:
+    def _attempt(self, claim: Claim) -> Attempt | Suspect:
+        if claim.snapshot.crashes >= self.settings.crashes_to_suspect:
+            return Suspect(self._attempts, self._dock, claim)
+        return Attempt(self._attempts, claim)
+
+    async def _work(self, claim: Claim, attempt: Attempt | Suspect) -> None:
         row = self._row(claim.snapshot)
         outcome: Outcome | Lost = Lost()
         try:
@@ -284,8 +290,7 @@ class Runtime:
         """Work without effects gets a moment to end, work with effects the whole grace; the rest is released."""
         await self._settle(SETTLE)
         for working in list(self.working.values()):
-            if working.attempt.interruptible:
-                working.attempt.interrupt()
+            working.attempt.interrupt(harmless_only=True)
         await self._settle(timedelta(seconds=self.settings.drain_seconds))
         for working in list(self.working.values()):
             working.attempt.interrupt()
