@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 INTERRUPT, INTERRUPT_HARMLESS = b"interrupt\n", b"interrupt harmless\n"
 FIRST_FOR_THE_OOM_KILLER = "1000"
 NEEDED = ("prolight.agents", "prolight.adapters.tool_servers", "prolight.studio.server", "redis.asyncio")
-"""What an attempt would import where it is first used. With numpy told so, nothing here starts a thread: it can fork."""
+"""What an attempt would import where it is first used. With numpy told so, none of it starts a thread, and can fork."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A claim is a document of 64 KB and a journal."""
 
