@@ -19,6 +19,7 @@ from prolight.errors import (
     IllegalMove,
     ProLightError,
     RunNotFound,
+    ServerCrashed,
     StoreUnavailable,
     ToolChanged,
     VersionConflict,
@@ -26,7 +27,7 @@ from prolight.errors import (
 from prolight.journal import DEFAULT_LEDGER, Journal
 from prolight.ledger import LedgerPolicy
 from prolight.lifecycle import STAGES
-from prolight.outcomes import BackingOff, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
+from prolight.outcomes import BackingOff, Crashed, Failed, Lost, Outcome, Released, Unclear, conclude, run_error
 from prolight.ports import Claim, RunStore, Write
 from prolight.retry import RetryPolicies
 from prolight.schemas import Review, RunContext, Stage
@@ -69,11 +70,14 @@ class Attempt:
         """No call is under way that could have an effect."""
         return self._journal.interruptible
 
-    def interrupt(self) -> None:
+    def interrupt(self, *, harmless_only: bool = False) -> None:
         """Stop, from within the loop: the run is released, or let go when it is being cancelled.
 
-        An outcome that is being committed stands.
+        An outcome that is being committed stands. `harmless_only`: not while a call that could have an effect is
+        under way.
         """
+        if harmless_only and not self.interruptible:
+            return
         self._interrupted = True
         if self._task and not self._ending:
             self._task.cancel()
@@ -82,7 +86,7 @@ class Attempt:
         """Work until the stage has an outcome, and commit it."""
         self._task = asyncio.current_task()
         try:
-            outcome = await self._work()
+            outcome = Released() if self._interrupted else await self._work()
             return await _uncancelled(self._finish(outcome))
         except (ClaimLost, RunNotFound, IllegalMove) as lost:
             log.warning("run %s: %s", self._run_id, lost)
@@ -92,8 +96,6 @@ class Attempt:
     async def _work(self) -> Outcome:
         run = self._writer.run
         stage = STAGES[run.state]
-        if self._interrupted:
-            return Released()
         try:
             return await self._parts.agents[stage].work(Work(run, self._writer, self._journal))
         except (ClaimLost, StoreUnavailable):
@@ -110,6 +112,8 @@ class Attempt:
             return Unclear(
                 Review(call=changed.tool, step=changed.step, why="tool_changed", message=str(changed), pin=changed.pin)
             )
+        except ServerCrashed as crash:
+            return Crashed(str(crash))
         except BackOff as pause:
             return BackingOff(pause.wait, run_error(pause.error, stage, attempt=self._number))
         except Exception as error:  # noqa: BLE001 - a defect must fail its run, not lose it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -19,16 +19,21 @@ from prolight.schemas import refusal
 from prolight.settings import Settings
 
 if TYPE_CHECKING:
+    from prolight.adapters.mcp_tools import McpTools
     from prolight.adapters.registry import Server
     from prolight.attempt import Attempts
     from prolight.ports import RunStore, ToolGateway
+
+
+OUTAGE = timedelta(minutes=30)
+"""A worker waits so long for a store that went away before a write is given up."""
 
 
 def connect_store(settings: Settings, *, patience: timedelta) -> RedisStore:
     return RedisStore(
         settings.store_url,
         lease=timedelta(seconds=settings.lease_seconds),
-        crashes_to_poison=settings.crashes_to_poison,
+        crashes_to_poison=settings.crashes_to_suspect + settings.crashes_to_poison,
         retention=timedelta(seconds=settings.retention_seconds),
         sparing=settings.sparing,
         patience=patience,
@@ -65,14 +70,20 @@ def _referred_model(settings: Settings) -> ChatModel:
     return model
 
 
-def connect_tools(settings: Settings) -> ToolGateway:
+def connect_tools(settings: Settings, *, studio_here: bool = False) -> ToolGateway:
+    """`studio_here`: the studio works inside this process, where its packages are installed."""
     if settings.tools == "instant":
         from prolight.adapters.instant import InstantTools
 
         return InstantTools()
+    from prolight.adapters.registry import STUDIO
     from prolight.adapters.tool_servers import ToolServers
 
-    return ToolServers(tool_servers(settings), longest_pause=settings.sparing.longest_pause)
+    here = {}
+    if studio_here:
+        with suppress(ToolsMissing):
+            here[STUDIO] = connect_studio_in_process(settings)
+    return ToolServers(tool_servers(settings), here=here, longest_pause=settings.sparing.longest_pause)
 
 
 def tool_servers(settings: Settings) -> dict[str, Server]:
@@ -93,7 +104,7 @@ def tool_servers(settings: Settings) -> dict[str, Server]:
     return servers
 
 
-def connect_studio_in_process(settings: Settings) -> ToolGateway:
+def connect_studio_in_process(settings: Settings) -> McpTools:
     """The studio without a server. Raises `ToolsMissing` where its packages are not installed."""
     try:
         from prolight.studio.calls import CallLog

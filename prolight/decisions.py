@@ -34,12 +34,14 @@ class Held:
 class Queued:
     """A worker may claim `stage`, at once or `after` a back-off.
 
-    `budget` is the stage's deadline, counted from its first claim; None keeps the one that runs.
+    `budget` is the stage's deadline, counted from its first claim; None keeps the one that runs. `crashed`: this end
+    of the claim counts as a crash. It comes with an `after`, at whose end the sweep judges the run by all its crashes.
     """
 
     stage: Stage
     after: timedelta = timedelta(0)
     budget: timedelta | None = None
+    crashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@
     │   └── StoreRefused        wrong server or settings; says the fix
     ├── GuardrailDenied         policy says no
     │   └── BudgetExceeded
+    ├── ServerCrashed           a pure call lost a tool server of our own: a crash of its run
     └── CallError               one LLM or tool call
         ├── NotSent             nothing left this process (retryable, free)
         │   ├── CoolingDown     the dependency asks all workers for a pause
@@ -27,6 +28,7 @@
         │   └── RateLimited     … for now (retryable, may carry retry_after)
         ├── ToolFailed          the tool says that it cannot do this
         └── OutcomeUnknown      it may or may not have happened
+            └── ConnectionLost
 
 Adapters map foreign errors to this tree; nothing above them sees a foreign one.
 """
@@ -220,3 +222,13 @@ class OutcomeUnknown(CallError):
 
     code = "outcome_unknown"
     retryable = True
+
+
+class ConnectionLost(OutcomeUnknown):
+    """The other side was connected, and is gone."""
+
+
+class ServerCrashed(ProLightError):
+    """A server of our own was lost while it worked on a pure call, which may be what it died of."""
+
+    code = "server_crashed"

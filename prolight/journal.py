@@ -115,8 +115,13 @@ class Journal:
         return entry
 
     def _check_tries(self, call: Call, entry: Entry | None) -> None:
-        """Whoever takes the run over has no more tries than who had it before; a person's word gives one more."""
-        if entry and entry.tries - entry.inherited >= self._policy(call).max_tries and entry.cleared != entry.tries:
+        """Whoever takes the run over has no more tries than who had it before. A person's word gives one more.
+
+        A try of which nobody saw the end is not held against the call: a drain cut it short, or a crash, and
+        crashes end the run as poison.
+        """
+        tried_out = entry and entry.tries - entry.inherited >= self._policy(call).max_tries
+        if entry and tried_out and entry.status != "started" and entry.cleared != entry.tries:
             raise OutcomeUnknown(f"{call.name} was tried {entry.tries} times: {entry.reason or 'no answer'}"[:400])
 
     def _next_step(self, call: Call, entry: Entry | None) -> NextStep:

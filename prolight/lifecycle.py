@@ -111,6 +111,8 @@ TRANSITIONS: dict[State, dict[Move, State]] = {
     State.CANCELLED: {},
 }
 
+CRASH_PAUSE = timedelta(milliseconds=100)
+"""A run whose attempt crashed is queued by the sweep, which judges it by all its crashes."""
 ASKED_BY_CALLER = "the caller wants a person to see the plan first"
 
 TERMINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
@@ -269,7 +271,7 @@ def expired(run: RunContext, *, now: float, deadlines: Deadlines) -> Decision:
 
 
 def poisoned(run: RunContext, crashes: int, *, now: float, deadlines: Deadlines) -> Decision:
-    message = f"{crashes} workers in a row died or froze while they worked on this run"
+    message = f"whatever worked on this run died or froze, {crashes} times in a row; at last in a process of its own"
     error = RunError(code="poison", message=message, stage=STAGES.get(run.state))
     return failed(run, error, now=now, deadlines=deadlines)
 
@@ -282,9 +284,15 @@ def backing_off(run: RunContext, wait: timedelta, error: RunError, *, now: float
     return Decision(run.evolve(updated_at=now), (warned,), Queued(stage, after=wait))
 
 
-def released(run: RunContext, *, now: float) -> Decision:
-    """The holder stops (drain): somebody else may go on at once."""
-    return Decision(run.evolve(updated_at=now), (), Queued(STAGES[run.state]))
+def released(run: RunContext, *, now: float, after: timedelta = timedelta(0)) -> Decision:
+    """The holder gives the run back: somebody else may go on, at once or after so long."""
+    return Decision(run.evolve(updated_at=now), (), Queued(STAGES[run.state], after=after))
+
+
+def crashed(run: RunContext, how: str, *, now: float) -> Decision:
+    """The same stage again, after an attempt that counts as a crash."""
+    warned = Warned(code="crashed", message=how[:600])
+    return Decision(run.evolve(updated_at=now), (warned,), Queued(STAGES[run.state], after=CRASH_PAUSE, crashed=True))
 
 
 def spent(run: RunContext, *, reserved: Decimal, usage: Usage) -> RunContext:

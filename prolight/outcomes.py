@@ -49,10 +49,20 @@ class Unclear:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The worker drains; the run goes on elsewhere, at once."""
+    """The worker drains, or has no room for it; the run goes on elsewhere, at once or `after` so long."""
+
+    why: str = "this worker stops, another one goes on"
+    after: timedelta = timedelta(0)
 
 
-Outcome = Planned | Judged | Executed | Failed | BackingOff | Unclear | Released
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """What worked on the run died: tried again, unless that happens too often."""
+
+    how: str
+
+
+Outcome = Planned | Judged | Executed | Failed | BackingOff | Unclear | Released | Crashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +89,10 @@ def conclude(outcome: Outcome, run: RunContext, *, now: float, deadlines: Deadli
             return lifecycle.backing_off(run, wait, error, now=now)
         case Unclear(review):
             return lifecycle.unclear(run, review, now=now, deadlines=deadlines)
-        case Released():
-            return lifecycle.released(run, now=now)
+        case Released(after=after):
+            return lifecycle.released(run, after=after, now=now)
+        case Crashed(how):
+            return lifecycle.crashed(run, how, now=now)
         case _:
             assert_never(outcome)
 

@@ -72,10 +72,26 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(default=4, gt=0)
     sweep_seconds: float = Field(default=1, gt=0)
     loop_stall_seconds: float = Field(default=15, gt=0)
-    """A loop that has not ticked for so long gets no more heartbeats."""
+    """A loop that has not ticked for so long gets no more heartbeats, and its process ends."""
+    wedged_after_seconds: float = Field(default=30, gt=0)
+    """A slot whose attempt goes on for so long after its hard stop is wedged, and its process ends."""
+    deaf_sweeps: int = Field(default=60, ge=1)
+    """So many sweeps in a row with runs that wait, free slots and no bell: the process is deaf, and ends.
+
+    After an outage Celery may take half a minute to connect again.
+    """
+    health: Path | None = None
+    """Folder of the workers' health files, by default `health` in `home`. `python -m prolight.health` reads them."""
+    health_seconds: float = Field(default=5, gt=0)
+    """A worker writes its health file this often."""
     slots: int = Field(default=64, ge=1, le=1000)
     drain_seconds: float = Field(default=330, ge=0)
-    crashes_to_poison: int = Field(default=5, ge=1)
+    crashes_to_suspect: int = Field(default=2, ge=1)
+    """A run that so many workers in a row died or froze over is worked in a child process of its own from then on."""
+    crashes_to_poison: int = Field(default=3, ge=1)
+    """After so many more crashes there it is FAILED(`poison`)."""
+    suspects_at_once: int = Field(default=8, ge=1)
+    """So many of these children a worker process has at most; other suspects wait, unclaimed."""
 
     # Deadlines of a run
     run_deadline_seconds: float = Field(default=3600, gt=0)
@@ -201,6 +217,10 @@ class Settings(BaseSettings):
     @property
     def tool_server_url(self) -> str:
         return self.studio_url or self.up.get("studio_url") or DEFAULT_STUDIO_URL
+
+    @property
+    def health_folder(self) -> Path:
+        return self.health or self.home / "health"
 
     @property
     def artifact_root(self) -> Path:

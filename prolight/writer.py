@@ -39,13 +39,16 @@ Conclusion = Callable[[RunContext], Decision]
 
 
 class Writer:
-    def __init__(self, store: RunStore, claim: Claim) -> None:
+    """`name` tells the writers of one claim apart, where it has several, one after the other."""
+
+    def __init__(self, store: RunStore, claim: Claim, *, name: str = "") -> None:
         self._store = store
         self._base = _begun(claim.snapshot, store.now())
         self._claim_id = claim.snapshot.claim_id
         self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
         self._busy = asyncio.Lock()
         self._commits = 0
+        self._name = name
         self._flush: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.closing: Callable[[], Mapping[str, str]] = dict
@@ -181,7 +184,7 @@ class Writer:
             journal = {**self.closing(), **journal}
         decision = replace(decision, events=(*events, *decision.events))
         self._commits += 1
-        op_id = f"{self._claim_id}.{self._commits}"
+        op_id = f"{self._claim_id}.{self._name}{self._commits}"
         return accepted, Write(self._base, decision, op_id, journal=journal, progress=settled, asks=asks)
 
     def _goes_on(self, run: RunContext) -> Decision:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from celery.utils.collections import AttributeDict
 from celery.worker import state
 
-from prolight.outcomes import BackingOff, Lost, Outcome, Released, Unclear
+from prolight.outcomes import BackingOff, Crashed, Lost, Outcome, Released, Unclear
 from prolight.ports import Snapshot
 from prolight.schemas import RunContext, Stage, State, Turn
 from workers.board import Board
@@ -81,8 +81,10 @@ class Row:
                 self._retried(f"{error.code}: {error.message}")
             case Unclear(review):
                 self._retried(f"a person decides: {review.message}")
-            case Released():
-                self._retried("this worker stops, another one goes on")
+            case Released(why=why):
+                self._retried(why)
+            case Crashed(how):
+                self._retried(f"crashed: {how}")
             case _:
                 self._succeeded(outcome, run)
 

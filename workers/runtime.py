@@ -19,13 +19,14 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from prolight.adapters.redis_store import RedisStore
 from prolight.attempt import Attempt, Attempts
-from prolight.bootstrap import build_attempts, connect_artifacts, connect_store, connect_tools
+from prolight.bootstrap import OUTAGE, build_attempts, connect_artifacts, connect_store, connect_tools
 from prolight.commands import revoke
 from prolight.errors import RunNotFound, StoreError, StoreUnavailable
 from prolight.outcomes import Lost, Outcome
@@ -35,13 +36,14 @@ from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
 from workers.aside import Aside
 from workers.board import GATHER, Board
+from workers.dock import Dock, Suspect
 from workers.messages import Reason, beginning
 from workers.row import Row, StageOfRun
+from workers.watchdog import Signs, Watchdog
 
 log = logging.getLogger(__name__)
 
-OUTAGE = timedelta(minutes=30)
-"""A worker waits so long for a store that went away before a write is given up."""
+TICK = timedelta(seconds=0.5)
 SETTLE = timedelta(seconds=2)
 """At a drain, calls without effects may end by themselves for so long; then they are released."""
 
@@ -49,7 +51,7 @@ SETTLE = timedelta(seconds=2)
 @dataclass(slots=True)
 class Working:
     claim: Claim
-    attempt: Attempt
+    attempt: Attempt | Suspect
     task: asyncio.Task[None]
 
 
@@ -63,6 +65,9 @@ class Runtime:
         self.hostname = ""
         self.process_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{os.getpid()}"
         self.working: dict[str, Working] = {}
+        self.popped = 0
+        """So often bells were taken from the broker."""
+        self._popped_before = self._deaf_sweeps = 0
         self._heard = self._answered = 0
         self._starved = False
         self._inbox: deque[Stage] = deque()
@@ -72,7 +77,12 @@ class Runtime:
         self._consumer: Any = None
         self._keep: set[asyncio.Task[Any]] = set()
         self._aside = Aside()
-        self._ticked = time.monotonic()
+        self._dock = Dock(self.settings.suspects_at_once)
+        self._ticked, self._ticks, self._lag = time.monotonic(), 0, 0.0
+        self._last_claim: float | None = None
+        self._last_heartbeat: float | None = None
+        self._answering_since: float | None = None
+        self._watchdog = Watchdog(self.settings, self._signs, self._hand_over)
         self._loop: asyncio.AbstractEventLoop
         self._store: RedisStore
         self._attempts: Attempts
@@ -86,6 +96,7 @@ class Runtime:
         threading.Thread(target=self._loop.run_forever, name="prolight-loop", daemon=True).start()
         self._on_loop(self._open()).result()
         threading.Thread(target=self._beat, name="prolight-heartbeat", daemon=True).start()
+        self._watchdog.start()
 
     def attach(self, consumer: Any) -> None:
         """The consumer is connected (again)."""
@@ -146,6 +157,7 @@ class Runtime:
 
     def stop(self) -> None:
         self.drain()
+        self._watchdog.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _free_slots(self, count: int) -> None:
@@ -159,10 +171,11 @@ class Runtime:
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _background(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)
         self._keep.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._keep.discard(task)
@@ -206,12 +219,19 @@ class Runtime:
             log.warning("no claim: %s", error)
         finally:
             self._free_slots(count - len(claims))
+        if claims:
+            self._last_claim = time.time()
         for claim in claims:
-            attempt = Attempt(self._attempts, claim)
-            task = self._loop.create_task(self._work(claim, attempt))
+            attempt = self._attempt(claim)
+            task = self._background(self._work(claim, attempt))
             self.working[claim.run_id] = Working(claim, attempt, task)
 
-    async def _work(self, claim: Claim, attempt: Attempt) -> None:
+    def _attempt(self, claim: Claim) -> Attempt | Suspect:
+        if claim.snapshot.crashes >= self.settings.crashes_to_suspect:
+            return Suspect(self._attempts, self._dock, claim)
+        return Attempt(self._attempts, claim)
+
+    async def _work(self, claim: Claim, attempt: Attempt | Suspect) -> None:
         row = self._row(claim.snapshot)
         outcome: Outcome | Lost = Lost()
         try:
@@ -267,25 +287,38 @@ class Runtime:
             try:
                 swept = await self._store.sweep()
                 await settle_overdue(self._store, swept, self.settings.deadlines)
+                await self._look_for_bells()
                 if swept.again is not None:
                     wait = min(wait, swept.again.total_seconds() + 0.002)
             except StoreError as error:
                 log.warning("sweep: %s", error)
+                self._deaf_sweeps = 0
             except Exception:
                 log.exception("sweep failed")  # and must go on: dead workers' runs wait for it
             await asyncio.sleep(wait)
 
+    async def _look_for_bells(self) -> None:
+        """The sweep has rung for whatever waits: whoever has room should hear that."""
+        heard, self._popped_before = self.popped != self._popped_before, self.popped
+        if heard or self.free <= 0 or self._draining:
+            self._deaf_sweeps = 0
+        else:
+            backlog = await self._store.backlog()
+            waiting = any(backlog[stage] for stage in self.stages)
+            self._deaf_sweeps = self._deaf_sweeps + 1 if waiting else 0
+
     async def _tick(self) -> None:
         while True:
-            self._ticked = time.monotonic()
-            await asyncio.sleep(0.5)
+            now = time.monotonic()
+            self._lag = max(0.0, now - self._ticked - TICK.total_seconds())
+            self._ticked, self._ticks = now, self._ticks + 1
+            await asyncio.sleep(TICK.total_seconds())
 
     async def _drain(self) -> None:
         """Work without effects gets a moment to end, work with effects the whole grace; the rest is released."""
         await self._settle(SETTLE)
         for working in list(self.working.values()):
-            if working.attempt.interruptible:
-                working.attempt.interrupt()
+            working.attempt.interrupt(harmless_only=True)
         await self._settle(timedelta(seconds=self.settings.drain_seconds))
         for working in list(self.working.values()):
             working.attempt.interrupt()
@@ -314,10 +347,39 @@ class Runtime:
                     over = await store.heartbeat(self._process(), held)
                 except StoreError as error:
                     log.warning("heartbeat: %s", error)
+                    self._answering_since = None
                 else:
+                    self._last_heartbeat = time.time()
+                    self._answering_since = self._answering_since or time.monotonic()
                     for run_id in over:
                         self._on_loop(self._stop_if_over(run_id, held[run_id]))
             await asyncio.sleep(self.settings.heartbeat_seconds)
+
+    # --- the watchdog's thread ---
+
+    def _signs(self) -> Signs:
+        return Signs(
+            ticks=self._ticks,
+            lag=timedelta(seconds=self._lag),
+            slots=self.slots,
+            working=len(self.working),
+            overstayed=self._overstayed(),
+            deaf_sweeps=self._deaf_sweeps,
+            last_claim=self._last_claim,
+            last_heartbeat=self._last_heartbeat,
+        )
+
+    def _overstayed(self) -> int:
+        """While the store is away nothing can be concluded: the time in which it could counts."""
+        grace, since = self.settings.wedged_after_seconds, self._answering_since
+        if since is None or time.monotonic() - since < grace:
+            return 0
+        stops = [working.claim.snapshot.hard_stop for working in list(self.working.values())]
+        return sum(stop is not None and self._store.now() - stop > grace for stop in stops)
+
+    def _hand_over(self) -> None:
+        with suppress(StoreError, TimeoutError, concurrent.futures.TimeoutError):
+            self._on_loop(self._store.retire(self.process_id)).result(SETTLE.total_seconds())
 
     async def _stop_if_over(self, run_id: str, claim_id: str) -> None:
         """The heartbeat says so; look again, since the stage may just have ended by our own commit."""

@@ -26,7 +26,16 @@ from pydantic import ValidationError
 
 from prolight.adapters.registry import Registered, Registry
 from prolight.determinism import canonical_json, tool_pin
-from prolight.errors import CallError, CallRejected, NotSent, OutcomeUnknown, RateLimited, ToolFailed
+from prolight.errors import (
+    CallError,
+    CallRejected,
+    ConnectionLost,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    ServerCrashed,
+    ToolFailed,
+)
 from prolight.ports import Tool, ToolResult
 from prolight.schemas import Artifact
 
@@ -70,7 +79,10 @@ def _socket_options() -> list[tuple[int, int, int]]:
 
 
 class McpTools:
-    """One tool server, named `namespace`: at a URL over the pool `http`, or an object of this process."""
+    """One tool server, named `namespace`: at a URL over the pool `http`, or an object of this process.
+
+    `ours`: whoever runs ProLight runs this server too, so a pure call that loses it raises `ServerCrashed`.
+    """
 
     def __init__(
         self,
@@ -79,6 +91,7 @@ class McpTools:
         namespace: str,
         registry: Registry,
         http: httpx2.AsyncClient | None = None,
+        ours: bool = False,
     ) -> None:
         assert http or not isinstance(server, str)
         self.url = server if isinstance(server, str) else IN_PROCESS
@@ -86,6 +99,7 @@ class McpTools:
         self._namespace = namespace
         self._registry = registry
         self._http = http
+        self._ours = ours
         self._tools: dict[str, Tool] | None = None
         self._mode = "auto"
         self._discovering = asyncio.Lock() if isinstance(server, str) else nullcontext()
@@ -105,10 +119,14 @@ class McpTools:
                 "_meta": {"prolight/key": key},
             }
         )
-        async with self._connected() as client:
-            result = await client.session.send_request(
-                CallToolRequest(params=params), CallToolResult, request_read_timeout_seconds=deadline.total_seconds()
-            )
+        request, within = CallToolRequest(params=params), deadline.total_seconds()
+        try:
+            async with self._connected() as client:
+                result = await client.session.send_request(request, CallToolResult, request_read_timeout_seconds=within)
+        except ConnectionLost as lost:
+            if self._ours and tool.effect == "pure":
+                raise ServerCrashed(f"{tool.name} lost its server: {lost}") from lost
+            raise
         return _result(tool, result)
 
     async def _discover(self) -> dict[str, Tool]:
@@ -180,6 +198,8 @@ def _translated(error: BaseException, seen: list[httpx2.Response], url: str) -> 
             return error
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout() if _asks(error.request):
             return NotSent(f"tool server {url} refuses the connection")
+        case httpx2.NetworkError() | httpx2.RemoteProtocolError():
+            return ConnectionLost(f"tool server {url}: {type(error).__name__}: {error}"[:400])
         case MCPError():
             return _answered(error, seen[-1] if seen else None, in_process=url == IN_PROCESS)
         case _:

@@ -37,6 +37,8 @@ class Record:
     owner: str = ""
     attempt: int = 0
     crashes: int = 0
+    crashed: list[str] = field(default_factory=list)
+    """Ids of the claims that count as crashes."""
     hard_stop: int = 0
     child: str = ""
     stage_deadline: int = 0
@@ -95,6 +97,21 @@ class Record:
         self.claim_id = self.owner = ""
         self.hard_stop = 0
 
+    def crash(self) -> None:
+        """The claim ends without a word."""
+        self.crashes += 1
+        self.crashed.append(self.claim_id)
+
+    def take_crash_back(self, claim_id: str) -> None:
+        """A living process learns that its claim was taken: that was no crash. Once for each claim."""
+        if claim_id in self.crashed:
+            self.crashed.remove(claim_id)
+            self.crashes -= 1
+
+    def forget_crashes(self) -> None:
+        self.crashes = 0
+        self.crashed = []
+
     def write(self, write: Write, document: str, now: int) -> None:
         """Carry out a decision that was found to be up to date."""
         run = write.decision.run
@@ -102,7 +119,7 @@ class Record:
         self.ver += 1
         self.journal |= write.journal
         if write.progress:
-            self.crashes = 0
+            self.forget_crashes()
         if not isinstance(write.decision.placement, Held):
             self.end_claim()
             self.ready = False
@@ -118,10 +135,11 @@ class Record:
 
     def _place(self, write: Write, now: int) -> None:
         match write.decision.placement:
-            case Queued(after=after, budget=budget):
+            case Queued(after=after, budget=budget, crashed=crashed):
                 if budget is not None:
-                    self.stage_ms, self.stage_deadline = milliseconds(budget), 0
-                    self.attempt = self.crashes = 0
+                    self.stage_ms, self.stage_deadline, self.attempt = milliseconds(budget), 0, 0
+                    self.forget_crashes()
+                self.crashes += crashed
                 self.make_ready(now)
                 if after:
                     self.ready = False

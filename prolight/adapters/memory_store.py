@@ -141,6 +141,7 @@ class MemoryStore:
         if answered := record.answered(write.op_id):
             return answered
         if write.holder and (not base.claim_id or record.claim_id != base.claim_id):
+            record.take_crash_back(base.claim_id)
             raise ClaimLost(f"the claim of run {run.run_id} has ended")
         if (record.claim_id, record.ver) != (base.claim_id, base.ver):
             raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
@@ -161,6 +162,8 @@ class MemoryStore:
             held = record and (record.claim_id, record.owner) == (claim_id, process.id)
             if record and held:
                 record.prolong(now, self._lease)
+            if record and not held:
+                record.take_crash_back(claim_id)
             if not record or not held or record.state is State.CANCELLING:
                 over.add(run_id)
         return over
@@ -214,7 +217,8 @@ class MemoryStore:
 
     def _free(self, record: Record, look: _Look, *, crashed: bool) -> None:
         """Nobody holds it (any more): claimable, or in need of a decision."""
-        record.crashes += crashed
+        if crashed:
+            record.crash()
         record.end_claim()
         if record.stage is None or record.stopped(look.now):
             look.decide(record, look.overdue)

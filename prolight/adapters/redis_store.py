@@ -349,8 +349,9 @@ def _placed(placement: Placement) -> tuple[str, int, int | str]:
     match placement:
         case Held():
             return "held", 0, ""
-        case Queued(after=after, budget=budget):
-            return "queued", milliseconds(after), "" if budget is None else milliseconds(budget)
+        case Queued(after=after, budget=budget, crashed=crashed):
+            place = "crashed" if crashed else "queued"
+            return place, milliseconds(after), "" if budget is None else milliseconds(budget)
         case Parked(after=after):
             return "parked", milliseconds(after), ""
         case Ended(retention=retention):

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from prolight.adapters.mcp_tools import McpTools, pooled_http
-from prolight.adapters.registry import Server
+from prolight.adapters.registry import STUDIO, Server
 from prolight.errors import CallError, NotSent, RateLimited
 from prolight.ports import Tool, ToolResult
 from prolight.retry import DEFAULT_SPARING
@@ -27,20 +27,24 @@ GLANCE = timedelta(seconds=1)
 
 
 class ToolServers:
-    """Lives on one event loop. A pause that a server asks for is kept for `longest_pause` at most."""
+    """Lives on one event loop. `here` are servers inside this process, each in place of the one of its name.
+
+    A pause that a server asks for is kept for `longest_pause` at most.
+    """
 
     def __init__(
         self,
         servers: Mapping[str, Server],
         *,
+        here: Mapping[str, McpTools] | None = None,
         look_again_after: timedelta = LOOK_AGAIN_AFTER,
         longest_pause: timedelta = DEFAULT_SPARING.longest_pause,
     ) -> None:
         self._http = pooled_http()
         self._servers = {
-            name: McpTools(server.url, namespace=name, registry=server.tools, http=self._http)
+            name: McpTools(server.url, namespace=name, registry=server.tools, http=self._http, ours=name == STUDIO)
             for name, server in servers.items()
-        }
+        } | dict(here or {})
         self._look_again_after = look_again_after.total_seconds()
         self._longest_pause = longest_pause.total_seconds()
         self._known: dict[str, Mapping[str, Tool]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -16,9 +17,11 @@ from rich.text import Text
 from prolight.cli.failures import STUDIO_FIX, fix
 from prolight.cli.output import ExitCode, Json, console, record, wait_for
 from prolight.errors import ProLightError
+from prolight.health import Health, of_this_host
 from prolight.ports import Process
 from prolight.schemas import Stage
 from prolight.settings import Settings
+from prolight.spoken import duration
 
 if TYPE_CHECKING:
     from prolight.client import AsyncClient
@@ -61,7 +64,7 @@ def line(part: Part) -> Text:
 async def examine(settings: Settings) -> list[Part]:
     """Every part, in the order in which a run needs them; the rest is looked at even when the store is away."""
     found, tools, flower = await asyncio.gather(_stored(settings), _tools(settings), _flower(settings))
-    return [*found, tools, *_installed(settings), flower]
+    return [*found, *processes(of_this_host(settings.health_folder), time.time()), tools, *_installed(settings), flower]
 
 
 async def _stored(settings: Settings) -> list[Part]:
@@ -130,6 +133,21 @@ def _worker(stage: Stage, live: list[Process]) -> Part:
         return Part(name, False, "no live worker process", fix=f"`prolight worker -Q {stage}`, or `prolight up`")
     slots = sum(process.slots for process in live)
     return Part(name, True, f"{len(live)} live, {slots} slots", pid=live[0].pid)
+
+
+def processes(found: Sequence[Health], now: float) -> list[Part]:
+    """What the workers of this host say of themselves, and what those said that gave themselves up."""
+    parts = []
+    for health in found:
+        if health.alive:
+            wrong = health.trouble(now)
+            fix = "its log says more; kill it, and what it works on is taken over"
+            parts.append(Part("worker", not wrong, wrong or health.sentence(now), pid=health.pid, fix=fix))
+        elif not health.ok:
+            detail = f"ended itself {duration(now - health.at)} ago: {health.what}"
+            fix = "its log shows what its threads did then; its supervisor should have started it again"
+            parts.append(Part("worker", False, detail, pid=health.pid, fix=fix, warning=True))
+    return parts
 
 
 async def _artifacts(client: AsyncClient) -> Part:

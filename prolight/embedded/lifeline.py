@@ -27,7 +27,7 @@ CANNOT_RUN = 127
 
 def become(parent: int, lock: str, command: list[str]) -> None:
     """Replace this process by `command`; comes back never."""
-    _die_with(parent)
+    die_with(parent)
     if lock:
         _hold(lock)
     # Python ignores these two, and an ignored signal stays ignored across exec.
@@ -40,7 +40,8 @@ def become(parent: int, lock: str, command: list[str]) -> None:
         sys.exit(CANNOT_RUN)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """On Linux: SIGKILL when that parent goes, or the end here and now when it has gone already."""
     if sys.platform == "linux":
         import ctypes
 

@@ -101,6 +101,10 @@ def released(base: Snapshot, now: float) -> Decision:
     return lifecycle.released(base.run, now=now)
 
 
+def crashed(base: Snapshot, now: float) -> Decision:
+    return lifecycle.crashed(base.run, "its child died", now=now)
+
+
 async def awaiting_approval(backend: Backend, run_id: str = "run-1") -> Snapshot:
     """A run that waits for a person."""
     store, now = backend.store, await backend.now()

@@ -29,6 +29,7 @@ from .runs import (
     accepted,
     backing_off,
     cancelled,
+    crashed,
     failed,
     held,
     parked,
@@ -39,7 +40,7 @@ from .runs import (
 
 PROCESSES = ("w1", "w2")
 WAITS = (2, 4, 14, 62, 182, 3602)
-KINDS = ("go on", "go on", "go on", "hold", "back off", "release", "fail", "park")
+KINDS = ("go on", "go on", "go on", "hold", "back off", "release", "crash", "fail", "park")
 RUNS = st.integers(0, 2)
 Step = tuple[str, tuple[Any, ...]]
 TWO_RUNS: list[Step] = [("submit", (1, "f", "a")), ("submit", (0, "f", None))]
@@ -170,6 +171,8 @@ def _decided(kind: str, base: Snapshot, now: float) -> Decision:
             return backing_off(base, now, timedelta(seconds=8))
         case "release", State.PLANNING | State.CRITIQUING | State.EXECUTING:
             return released(base, now)
+        case "crash", State.PLANNING | State.CRITIQUING | State.EXECUTING:
+            return crashed(base, now)
         case "fail", _:
             return failed(base, now)
         case "go on", State.PLANNING:

@@ -22,7 +22,9 @@ from .runs import (
     claim,
     claimed,
     commit,
+    crashed,
     failed,
+    held,
     planned,
     released,
     submit,
@@ -78,6 +80,96 @@ class TestAnExpiredLease:
         assert taken_over.crashes == 1
         await commit(backend.store, taken_over, planned(taken_over, await backend.now()))
         assert (await backend.store.read("run-1")).crashes == 0
+
+
+class TestACrashThatItsHolderTells:
+    """What worked for the holder of the claim died; the holder lives."""
+
+    async def test_counts_and_the_run_is_queued_again(self, backend: Backend) -> None:
+        base = await claimed(backend)
+        await commit(backend.store, base, crashed(base, await backend.now()))
+        await backend.live_on(1)
+        kept = await backend.store.read("run-1")
+        assert (kept.claim_id, kept.ready, kept.crashes) == ("", True, 1)
+
+    async def test_is_counted_once_even_if_the_holder_asks_again(self, backend: Backend) -> None:
+        base = await claimed(backend)
+        decision = crashed(base, await backend.now())
+        for _ in range(2):
+            await commit(backend.store, base, decision, op_id="w.1")
+        await backend.live_on(1)
+        assert (await backend.store.read("run-1")).crashes == 1
+
+    async def test_counts_after_progress_that_is_written_with_it(self, backend: Backend) -> None:
+        base = await claimed(backend)
+        for _ in range(2):
+            await commit(backend.store, base, crashed(base, await backend.now()))
+            await backend.live_on(1)
+            base = (await claim(backend.store, Stage.PLAN)).snapshot
+        await commit(backend.store, base, crashed(base, await backend.now()), progress=True)
+        assert (await backend.store.read("run-1")).crashes == 1
+
+    async def test_too_often_makes_the_run_poisonous(self, backend: Backend) -> None:
+        await submit(backend)
+        for _ in range(CRASHES_TO_POISON):
+            base = (await claim(backend.store, Stage.PLAN)).snapshot
+            await commit(backend.store, base, crashed(base, await backend.now()))
+            swept = await backend.live_on(1)
+        assert swept.poisoned == ("run-1",)
+        await settle_overdue(backend.store, swept, DEADLINES)
+        error = (await backend.store.read("run-1")).run.error
+        assert error
+        assert (error.code, "in a process of its own" in error.message) == ("poison", True)
+
+
+class TestALivingProcess:
+    """It froze, or lost its line; its claim was taken, and it comes back."""
+
+    async def test_takes_the_crash_back_once_when_its_heartbeat_is_told(self, backend: Backend) -> None:
+        worker = await announce(backend)
+        base = await claimed(backend)
+        await backend.live_on(LEASE_SECONDS + 1)
+        assert (await backend.store.read("run-1")).crashes == 1
+        for _ in range(2):
+            assert await backend.store.heartbeat(worker, {"run-1": base.claim_id}) == {"run-1"}
+            assert (await backend.store.read("run-1")).crashes == 0
+
+    async def test_takes_the_crash_back_once_when_its_write_is_refused(self, backend: Backend) -> None:
+        worker = await announce(backend)
+        base = await claimed(backend)
+        await backend.live_on(LEASE_SECONDS + 1)
+        for _ in range(2):
+            with pytest.raises(ClaimLost):
+                await commit(backend.store, base, planned(base, await backend.now()))
+        await backend.store.heartbeat(worker, {"run-1": base.claim_id})
+        assert (await backend.store.read("run-1")).crashes == 0
+
+    async def test_takes_back_its_own_crash_and_nobody_elses(self, backend: Backend) -> None:
+        worker = await announce(backend)
+        first = await claimed(backend)
+        await backend.live_on(LEASE_SECONDS + 1)
+        await claim(backend.store, Stage.PLAN, process="w2")
+        await backend.live_on(LEASE_SECONDS + 1)
+        assert (await backend.store.read("run-1")).crashes == 2
+        await backend.store.heartbeat(worker, {"run-1": first.claim_id})
+        assert (await backend.store.read("run-1")).crashes == 1
+
+    async def test_takes_nothing_back_that_progress_has_forgiven(self, backend: Backend) -> None:
+        worker = await announce(backend)
+        first = await claimed(backend)
+        await backend.live_on(LEASE_SECONDS + 1)
+        second = (await claim(backend.store, Stage.PLAN, process="w2")).snapshot
+        await commit(backend.store, second, held(second.run), progress=True)
+        await backend.live_on(LEASE_SECONDS + 1)
+        await backend.store.heartbeat(worker, {"run-1": first.claim_id})
+        assert (await backend.store.read("run-1")).crashes == 1
+
+    async def test_takes_nothing_back_for_a_claim_that_it_gave_back_itself(self, backend: Backend) -> None:
+        worker = await announce(backend)
+        first = await claimed(backend)
+        await commit(backend.store, first, crashed(first, await backend.now()))
+        await backend.store.heartbeat(worker, {"run-1": first.claim_id})
+        assert (await backend.store.read("run-1")).crashes == 1
 
 
 class TestWaiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,12 +19,13 @@ from prolight.errors import (
     NotSent,
     OutcomeUnknown,
     RateLimited,
+    ServerCrashed,
     StoreUnavailable,
     ToolFailed,
 )
 from prolight.events import Status
 from prolight.guardrails import Policy
-from prolight.outcomes import BackingOff, Executed, Failed, Judged, Lost, Planned, Released, Unclear
+from prolight.outcomes import BackingOff, Crashed, Executed, Failed, Judged, Lost, Planned, Released, Unclear
 from prolight.ports import Effect, Swept, ToolResult, Write
 from prolight.schemas import Critique, Plan, Stage, State, Step, Verdict
 from prolight.sweeper import settle_overdue
@@ -192,7 +194,7 @@ async def test_who_lost_the_claim_writes_nothing() -> None:
     other = await here.take_over()
     before = await here.store.read("r")
     assert isinstance(await attempt.make(), Lost)
-    assert await here.store.read("r") == before
+    assert await here.store.read("r") == replace(before, crashes=0), "and takes the crash back: it lives"
     assert here.tools.calls == []
     assert isinstance(await other.make(), Executed)
 
@@ -366,6 +368,19 @@ async def test_a_step_beyond_the_budget_is_refused_before_it_is_sent() -> None:
     assert isinstance(await (await here.attempt()).make(), Failed)
     run = await run_of(here)
     assert (run.error.code, run.error.step, here.tools.names) == ("budget_exceeded", "b", ["t.a"])
+
+
+async def test_a_pure_call_that_loses_our_server_counts_as_a_crash_and_costs_no_try() -> None:
+    here = await world(tool("light"))
+    here.tools.script["t.light"] = [ServerCrashed("gone")]
+    assert isinstance(await (await here.attempt()).make(), Crashed)
+    here.store.time += 1
+    await here.store.sweep()
+    assert (await here.store.read("r")).crashes == 1
+    assert await here.store.warnings() == ["crashed"]
+    assert isinstance(await (await here.attempt()).make(), Executed)
+    assert (await here.store.read("r")).crashes == 0
+    assert (await run_of(here)).reserved_usd == 0
 
 
 async def test_a_run_whose_workers_die_one_after_the_other_is_poison() -> None:

@@ -289,6 +289,15 @@ async def test_an_adopted_result_is_progress_and_the_crashes_before_it_do_not_co
     assert (await here.store.read("r")).crashes == 0
 
 
+async def test_tries_of_which_nobody_saw_the_end_are_left_to_the_count_of_crashes() -> None:
+    here = await world(tool("light"))
+    await left_behind(here, "started", tries=3)
+    book, _ = await journal(here, replace(QUICK, max_tries=3))
+    outside = Outside()
+    assert await book.call(call(), outside) == DONE
+    assert outside.sent == 1
+
+
 async def test_a_billed_call_is_sent_once_more_with_a_warning_and_then_reviewed() -> None:
     here = await world(tool("light"))
     await left_behind(here, "started")

@@ -17,8 +17,18 @@ from mcp_types import CallToolResult
 from prolight.adapters.mcp_tools import McpTools, _result, pooled_http
 from prolight.adapters.registry import Registered, Registry
 from prolight.embedded.valkey import free_port
-from prolight.errors import CallError, CallRejected, NotSent, OutcomeUnknown, RateLimited, ToolFailed
-from prolight.ports import Tool, ToolResult
+from prolight.errors import (
+    CallError,
+    CallRejected,
+    ConnectionLost,
+    NotSent,
+    OutcomeUnknown,
+    ProLightError,
+    RateLimited,
+    ServerCrashed,
+    ToolFailed,
+)
+from prolight.ports import Effect, Tool, ToolResult
 from prolight.schemas import Artifact
 from tests.unit.tool_server import HTTP, PICTURE, served
 
@@ -200,6 +210,17 @@ async def test_a_server_killed_in_the_middle_of_a_call_leaves_its_outcome_unknow
             for _ in range(100):  # while the process ends, its socket may still take a connection
                 with suppress(OutcomeUnknown):
                     await ask(tools, "good")
+
+
+@pytest.mark.parametrize(("effect", "error"), [("pure", ServerCrashed), ("billed", ConnectionLost)])
+async def test_a_pure_call_that_our_own_server_dies_of_may_be_to_blame(
+    effect: Effect, error: type[ProLightError], http: httpx2.AsyncClient
+) -> None:
+    with served() as url:
+        registry = {"dies": Registered(effect=effect)}
+        tools = McpTools(url, namespace="odd", registry=registry, http=http, ours=True)
+        with pytest.raises(error):
+            await ask(tools, "dies")
 
 
 async def test_a_refused_connection_sent_nothing(http: httpx2.AsyncClient) -> None:

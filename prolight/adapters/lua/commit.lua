@@ -1,9 +1,10 @@
 -- Carry one decision out, whole or not at all. No rule lives here: Python decided, from what it read.
--- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client'), place ('held' | 'queued' | 'parked' |
---       'ended'), ms (back-off, time parked, or retention), state, stage ('' = nobody may claim), stage budget ms ('' = the
---       running one), run deadline ms (0 = none), progress ('1' | ''), valid until ms (0 = always), document, number of journal
---       entries, their keys and values, number of dependencies that are called once this is written, window ms, their
---       names and numbers of first tries, event bodies...
+-- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client'), place ('held' | 'queued' |
+--       'crashed' = queued, and this end of the claim counts as a crash | 'parked' | 'ended'), ms (back-off, time parked,
+--       or retention), state, stage ('' = nobody may claim), stage budget ms ('' = the running one), run deadline ms
+--       (0 = none), progress ('1' | ''), valid until ms (0 = always), document, number of journal entries, their keys and
+--       values, number of dependencies that are called once this is written, window ms, their names and numbers of first
+--       tries, event bodies...
 -- Answer: {'ok' | 'conflict' | 'late' | 'lost' | 'gone', ver, seq, now, {until when each of those dependencies cools (0: it does not)}}
 local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, valid_until, document, entries = unpack(ARGV, 1, 15)
 local key = run_key(id)
@@ -31,6 +32,7 @@ local lost = by == 'holder' and (claim == '' or r[2] ~= claim)
 if lost or r[1] ~= ver or r[2] ~= claim then
   local before = made_before()
   if before then return answer('ok', tonumber(before), seq, clock()) end
+  if lost then take_crash_back(id, claim) end
   return answer(lost and 'lost' or 'conflict', tonumber(r[1]), seq, clock())
 end
 
@@ -43,10 +45,15 @@ redis.call('HSET', key, 'ver', ver, 'state', state, 'stage', stage, 'deadline', 
   'seq', seq + #ARGV - first_event + 1)
 if by == 'holder' then redis.call('HSET', key, 'op' .. epoch % CLAIMS_KEPT, op, 'op_ver' .. epoch % CLAIMS_KEPT, ver)
 else redis.call('SET', 'prolight:op:' .. op, ver, 'PX', OP_KEPT) end
-if progress == '1' then redis.call('HSET', key, 'crashes', 0) end
+if progress == '1' then forget_crashes(id) end
 if stage_ms ~= '' then
   stage_deadline = 0
-  redis.call('HSET', key, 'stage_ms', stage_ms, 'stage_deadline', 0, 'attempt', 0, 'crashes', 0)
+  redis.call('HSET', key, 'stage_ms', stage_ms, 'stage_deadline', 0, 'attempt', 0)
+  forget_crashes(id)
+end
+if place == 'crashed' then
+  redis.call('HINCRBY', key, 'crashes', 1)
+  place = 'queued'
 end
 for i = 16, first_ask - 3, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
 for i = first_ask, last_ask, 2 do

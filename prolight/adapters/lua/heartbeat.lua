@@ -1,4 +1,5 @@
--- A process is alive, and so are these claims of its. An expired lease that nobody took is revived.
+-- A process is alive, and so are these claims of its. An expired lease that nobody took is revived; a crash of a claim that was
+-- taken is taken back.
 -- ARGV: process, its description (JSON without 'beat'), lease ms, then run id and claim id in turn
 -- Answer: {now, run ids that are lost or being cancelled...}
 local process, described, lease = unpack(ARGV, 1, 3)
@@ -12,6 +13,7 @@ for i = 4, #ARGV, 2 do
     redis.call('ZADD', 'prolight:due', math.min(now + lease, tonumber(r[2])), due_entry(id))
     if r[4] == 'CANCELLING' then answer[#answer + 1] = id end
   else
+    take_crash_back(id, ARGV[i + 1])
     answer[#answer + 1] = id
   end
 end

@@ -1,7 +1,8 @@
 -- Shared by all scripts: it stands before each of them. All times are milliseconds of the store's own clock.
 --
 -- prolight:run:<id>       hash   ver epoch seq state stage claim owner attempt crashes created document fingerprint idem child
---                                hard_stop deadline stage_ms stage_deadline backs_off op<n> op_ver<n> expires after the run ended
+--                                hard_stop deadline stage_ms stage_deadline backs_off op<n> op_ver<n>
+--                                crashed (ids of the claims that count as crashes)  expires after the run ended
 -- prolight:journal:<id>   hash   call key -> entry (JSON)                                  expires with the run
 -- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
 -- prolight:runs           zset   run id, by creation: the index that lists read
@@ -106,6 +107,18 @@ local function make_ready(id, stage, created, deadline, stage_deadline, now)
   redis.call('ZADD', 'prolight:ready:' .. stage, created, id)
   redis.call('ZADD', 'prolight:due', nearest(now + LOOK_AGAIN, deadline, stage_deadline), due_entry(id))
 end
+
+-- A living process learns that its claim was taken: that was no crash. Once for each claim.
+local function take_crash_back(id, claim)
+  local crashed = redis.call('HGET', run_key(id), 'crashed') or ''
+  local first, last = string.find(crashed, claim .. ' ', 1, true)
+  if claim ~= '' and first then
+    redis.call('HSET', run_key(id), 'crashed', string.sub(crashed, 1, first - 1) .. string.sub(crashed, last + 1))
+    redis.call('HINCRBY', run_key(id), 'crashes', -1)
+  end
+end
+
+local function forget_crashes(id) redis.call('HSET', run_key(id), 'crashes', 0, 'crashed', '') end
 
 local function numbers(values)
   local n = {}

@@ -41,7 +41,10 @@ end
 local function end_claim(id, r, crashed)
   redis.call('HSET', run_key(id), 'claim', '', 'owner', '', 'hard_stop', 0)
   redis.call('HDEL', 'prolight:claims:' .. r[5], id)
-  if crashed then r[7] = redis.call('HINCRBY', run_key(id), 'crashes', 1) end
+  if crashed then
+    r[7] = redis.call('HINCRBY', run_key(id), 'crashes', 1)
+    redis.call('HSET', run_key(id), 'crashed', (redis.call('HGET', run_key(id), 'crashed') or '') .. r[1] .. ' ')
+  end
   place(id, r)
 end
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prolight.lifecycle import STAGES
@@ -133,18 +134,20 @@ def _new_stage(written: Written) -> bool:
 def tries_are_bounded(facts: Facts) -> Iterator[Violation | None]:
     """I17: tries are counted one by one, none above the limit, and no more requests arrive than were counted.
 
-    A person's resend is one more. A try that was never sent is given back.
+    A person's resend is one more, and so is a try that a claim left open. A try that was never sent is given back.
     """
     most = facts.terms.max_tries
+    left_open: Counter[str] = Counter()
     for start in facts.starts:
         tries, before = start.entry.tries, start.before.tries if start.before else 0
         given_back = start.same_claim and start.before is not None and start.before.status == "started"
         counted = tries == before + 1 or (given_back and tries == before)
         yield look(counted, start.run, f"{start.entry.name}: try {tries} follows try {before}", start)
-        allowed = most + facts.resends(start.run, after=0, before=start.at)
+        left_open[start.key] += start.before is not None and start.before.status == "started" and not start.same_claim
+        allowed = most + facts.resends(start.run, after=0, before=start.at) + left_open[start.key]
         yield look(tries <= allowed, start.run, f"{start.entry.name}: try {tries} of {allowed}", start)
     for key, sends in facts.sends.items():
         run = facts.run_of.get(key, "")
-        allowed = most + facts.resends(run, after=0, before=sends[-1].at)
+        allowed = most + facts.resends(run, after=0, before=sends[-1].at) + left_open[key]
         says = f"{sends[0].tool} was asked {len(sends)} times, at most {allowed}"
         yield look(len(sends) <= allowed, run, says, *sends)

@@ -12,7 +12,7 @@ from prolight.ledger import Entry
 from prolight.lifecycle import STAGES, TERMINAL, TRANSITIONS
 from prolight.schemas import State
 from tests.chaos.model.desk import Accepted, key_of, quote_of
-from tests.chaos.model.state import Cell, Known, Row, Scope, Worker, World, plan_name
+from tests.chaos.model.state import MANY, Cell, Known, Row, Scope, Worker, World, plan_name
 
 TWICE = "possibly_billed_twice"
 
@@ -113,7 +113,7 @@ def applied(known: Known, step: int, scope: Scope) -> Known:
     """The other side carries a request out; one that knows its key only answers."""
     times, remembered = list(known.applied), list(known.remembered)
     if not (scope.effects[step] == "keyed" and remembered[step]):
-        times[step] += 1
+        times[step] = min(times[step] + 1, MANY)
     remembered[step] = True
     return known._replace(applied=tuple(times), remembered=tuple(remembered))
 

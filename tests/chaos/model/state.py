@@ -124,6 +124,8 @@ class Request(NamedTuple):
 
     step: int
     owner: str
+    harmless: bool
+    """Nothing follows from it once nobody waits for it."""
     phase: str = "out"
 
 
@@ -218,12 +220,19 @@ def _doubted(review: Review | None) -> Review | None:
     return review.evolve(asked_at=0.0, message="", at_risk_usd=Decimal(0))
 
 
+MANY = 4
+"""More than any scope allows: a call that does no harm begins as often as its worker is interrupted."""
+
+
 @lru_cache(maxsize=100_000)
 def plain_entry(text: str) -> str:
     entry = Entry.model_validate_json(text)
     finished = None if entry.finished_at is None else 0.0
     known = {} if entry.unclear else {"deadline_at": 0.0, "first_started_at": 0.0}
-    return entry.evolve(started_at=0.0, finished_at=finished, reason="", unsent=False, **known).model_dump_json()
+    counts = {"tries": min(entry.tries, MANY), "doubts": min(entry.doubts, MANY)}
+    return entry.evolve(
+        started_at=0.0, finished_at=finished, reason="", unsent=False, **counts, **known
+    ).model_dump_json()
 
 
 def plain_journal(journal: dict[str, str]) -> tuple[tuple[str, str], ...]:

@@ -126,7 +126,7 @@ class Steps:
 
     def _handle(self, world: World, worker: Worker, step: int, cell: Cell) -> Iterator[Move]:
         named = f"worker {worker.claim}: {key_of(step)}"
-        mine = Request(step, worker.claim)
+        mine = Request(step, worker.claim, harmless=self.scope.effects[step] == "pure")
         match cell.phase:
             case "look" if not worker.ending and self._needs_met(worker, step):
                 yield from self._looks(world, worker, step, named)
@@ -146,7 +146,7 @@ class Steps:
                 pass
 
     def _comes_back(self, world: World, worker: Worker, step: int, named: str) -> Iterator[Move]:
-        mine = Request(step, worker.claim)
+        mine = Request(step, worker.claim, harmless=self.scope.effects[step] == "pure")
         if mine._replace(phase="applied") in world.net:
             done = self._does(world, worker, f"answer {step}", f"{named} is answered")
             yield done._replace(world=_net_without(done.world, mine._replace(phase="applied")))
@@ -303,7 +303,7 @@ def _disowned(net: tuple[Request, ...], claim: str, step: int | None = None) -> 
     for request in net:
         if request.owner != claim or (step is not None and request.step != step):
             left.append(request)
-        elif request.phase == "out":
+        elif request.phase == "out" and not request.harmless:
             left.append(request._replace(owner=""))
     return tuple(sorted(left))
 
