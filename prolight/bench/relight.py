@@ -66,7 +66,7 @@ async def _calls(artifacts: Path, count: int) -> list[Taken]:
     """The first call of a studio, and `count` more."""
     from prolight.adapters.local_artifacts import LocalArtifacts
     from prolight.studio.light import Light, Lighting
-    from prolight.studio.studio import Studio
+    from prolight.studio.studio import Masking, Studio
 
     key = Light(azimuth_deg=-45, elevation_deg=35, ev=0.5, kelvin=3800, softness=0.8)
     rim = Light(azimuth_deg=160, elevation_deg=30, ev=0.5, kelvin=7500, softness=0.3)
@@ -77,7 +77,7 @@ async def _calls(artifacts: Path, count: int) -> list[Taken]:
         taken = []
         for picture in pictures:
             began, cpu_began = time.perf_counter(), time.process_time()
-            await studio.relight(picture, Lighting(key=key, rim=rim), mask_of=pictures[0])
+            await studio.relight(picture, Lighting(key=key, rim=rim), Masking(mask_of=pictures[0]))
             taken.append(Taken(time.perf_counter() - began, time.process_time() - cpu_began))
         return taken
     finally:

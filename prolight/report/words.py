@@ -15,7 +15,17 @@ ROLES = ("key", "fill", "rim")
 RELIGHT = "studio.relight"
 TITLES = {
     RELIGHT: "Relight",
+    "studio.white_balance": "Balance the colours",
+    "studio.adjust_exposure": "Adjust the exposure",
+    "studio.adjust_contrast": "Adjust contrast and saturation",
+    "studio.enhance_image": "Enhance",
     "studio.replace_background": "Replace the background",
+    "studio.remove_background": "Remove the background",
+    "studio.blur_background": "Blur the background",
+    "studio.crop_out_foreground": "Cut out and crop the subject",
+    "studio.product_shot": "Product shot",
+    "studio.increase_resolution": "Increase the resolution",
+    "studio.resize": "Resize",
     "studio.export": "Export",
     "studio.inspect_image": "Measure the picture",
 }

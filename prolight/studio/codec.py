@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from prolight.errors import PictureRefused
 from prolight.pictures import PictureLimits, measure
-from prolight.studio.colour import Pixels
+from prolight.studio.picture import Picture
 
 ALLOWED_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 FAST_COMPRESSION = 1
@@ -20,8 +20,8 @@ FAST_COMPRESSION = 1
 Format = Literal["jpeg", "png", "webp"]
 
 
-def decode(content: bytes) -> Pixels:
-    """RGB codes of a stored JPEG, PNG or WebP; transparent parts are laid on white.
+def decode(content: bytes) -> Picture:
+    """The pixels of a stored JPEG, PNG or WebP.
 
     Raises `PictureRefused` for other formats, broken files, more than 8 bits a channel, or more pixels than
     `PictureLimits` allows.
@@ -32,40 +32,49 @@ def decode(content: bytes) -> Pixels:
         raise PictureRefused(f"is {header.width} × {header.height} px, at most {limit:,} pixels", field="picture")
     try:
         with Image.open(io.BytesIO(content), formats=(header.media_type.removeprefix("image/"),)) as image:
-            return np.asarray(_opaque(image))
+            return _pixels(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureRefused(f"cannot be read ({error}); send an intact file", field="picture") from error
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _pixels(image: Image.Image) -> Picture:
     if image.mode not in ALLOWED_MODES:
         raise ValueError(f"pixels of mode {image.mode}, 8 bits a channel are taken")
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return Picture(np.asarray(image.convert("RGB")))
+    layers = np.asarray(image.convert("RGBA"))
+    return Picture(np.ascontiguousarray(layers[..., :3]), np.ascontiguousarray(layers[..., 3]))
 
 
-def encode_lossless(pixels: Pixels) -> bytes:
+def encode_lossless(picture: Picture) -> bytes:
     """PNG, quick to write: the form of every picture on its way to the next step."""
-    return _save(pixels, "PNG", compress_level=FAST_COMPRESSION)
+    return _save(_image(picture), "PNG", compress_level=FAST_COMPRESSION)
 
 
-def encode(pixels: Pixels, form: Format, quality: int) -> bytes:
-    """A finished file: sRGB profile, no other metadata. `quality` (1..100) is not used for PNG."""
+def encode(picture: Picture, form: Format, quality: int) -> bytes:
+    """A finished file: sRGB profile, no other metadata. `quality` (1..100) is not used for PNG.
+
+    PNG and WebP stay transparent where the picture is; a JPEG cannot, and is laid on white.
+    """
     profile = srgb_profile()
     match form:
         case "jpeg":
-            return _save(pixels, "JPEG", quality=quality, optimize=True, icc_profile=profile)
+            opaque = Picture(picture.opaque())
+            return _save(_image(opaque), "JPEG", quality=quality, optimize=True, icc_profile=profile)
         case "png":
-            return _save(pixels, "PNG", compress_level=6, icc_profile=profile)
+            return _save(_image(picture), "PNG", compress_level=6, icc_profile=profile)
         case "webp":
-            return _save(pixels, "WEBP", quality=quality, method=4, icc_profile=profile)
+            return _save(_image(picture), "WEBP", quality=quality, method=4, icc_profile=profile)
 
 
-def _save(pixels: Pixels, form: str, **options: Any) -> bytes:
+def _image(picture: Picture) -> Image.Image:
+    layers = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    return Image.fromarray(layers)
+
+
+def _save(image: Image.Image, form: str, **options: Any) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, form, **options)
+    image.save(out, form, **options)
     return out.getvalue()
 
 

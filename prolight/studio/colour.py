@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -68,6 +69,14 @@ def to_srgb(linear: Linear) -> Pixels:
     return codes
 
 
+def toned(pixels: Pixels, tone: Callable[[Linear, slice], Linear]) -> Pixels:
+    """`tone` on linear light, some rows at a time, which bounds the memory that a large picture takes."""
+    codes = np.empty_like(pixels)
+    for rows in bands(len(pixels)):
+        codes[rows] = to_srgb(tone(to_linear(pixels[rows]), rows))
+    return codes
+
+
 def luminance(linear: Linear) -> Plane:
     """Relative luminance Y of linear RGB."""
     return np.asarray(cv2.transform(linear, LUMA_WEIGHTS.reshape(1, 3)), np.float32).reshape(linear.shape[:2])
@@ -110,14 +119,16 @@ def light_colour(kelvin: float) -> npt.NDArray[np.float32]:
     return (gain / (gain @ LUMA_WEIGHTS)).astype(np.float32)
 
 
-def shoulder(linear: Linear) -> Linear:
+def shoulder(linear: Linear, brightest: float | None = None) -> Linear:
     """Bring light above white back into 0..1: exactly linear up to `SHOULDER_START`, then a soft roll-off.
 
     Extended Reinhard (Reinhard et al. 2002, eq. 4) on what lies above the start, with the picture's own
-    maximum as white point: a picture without anything above white passes unchanged.
+    maximum (`brightest`, where `linear` is a part of it) as white point: a picture without anything above
+    white passes unchanged.
     """
     room = 1 - np.float32(SHOULDER_START)
-    white = (min(max(float(linear.max()), 1.0), WHITE_LIMIT) - SHOULDER_START) / float(room)
+    top = float(linear.max()) if brightest is None else brightest
+    white = (min(max(top, 1.0), WHITE_LIMIT) - SHOULDER_START) / float(room)
     if white <= 1:
         return linear
     rolled = np.minimum(linear, np.float32(SHOULDER_START))
@@ -125,3 +136,13 @@ def shoulder(linear: Linear) -> Linear:
         over = np.maximum(linear[rows] - np.float32(SHOULDER_START), 0) / room
         rolled[rows] += room * over * (1 + over / np.float32(white**2)) / (1 + over)
     return rolled
+
+
+def into_gamut(linear: Linear) -> Linear:
+    """Colours outside 0..1 moved towards the grey of their luminance until they fit; hue and luminance stay."""
+    grey = np.clip(luminance(linear), 0, 1)[..., None]
+    most, least = linear.max(axis=-1, keepdims=True), linear.min(axis=-1, keepdims=True)
+    tiny = np.float32(1e-6)
+    above = np.where(most > 1, (1 - grey) / np.maximum(most - grey, tiny), 1)
+    below = np.where(least < 0, grey / np.maximum(grey - least, tiny), 1)
+    return np.asarray(grey + np.minimum(above, below) * (linear - grey), np.float32)

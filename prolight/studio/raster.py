@@ -43,6 +43,16 @@ def scaled(pixels: npt.NDArray[Number], size: tuple[int, int], method: int = cv2
     return cast("npt.NDArray[Number]", cv2.resize(pixels, size, interpolation=method))
 
 
+def stretched_rows(small: npt.NDArray[np.float32], height: int, rows: slice) -> npt.NDArray[np.float32]:
+    """`rows` of `small` after it was stretched to `height` rows by linear interpolation."""
+    places = (np.arange(height, dtype=np.float64)[rows] + 0.5) * (len(small) / height) - 0.5
+    places = np.clip(places, 0, len(small) - 1)
+    above = np.floor(places).astype(np.intp)
+    below = np.minimum(above + 1, len(small) - 1)
+    share = (places - above).astype(np.float32).reshape(-1, *[1] * (small.ndim - 1))
+    return np.asarray(small[above] * (1 - share) + small[below] * share, np.float32)
+
+
 def blurred(pixels: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
     """Gaussian blur; `sigma` in pixels."""
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.float32)

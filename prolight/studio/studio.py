@@ -1,4 +1,4 @@
-"""The four operations on stored pictures: load, work in a thread, store."""
+"""The operations on stored pictures: load, work in a thread, store."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ from prolight.errors import ProLightError
 from prolight.ports import ArtifactStore
 from prolight.schemas import Artifact, Value
 from prolight.studio import export as exporting
+from prolight.studio import product
 from prolight.studio.background import replace_background
+from prolight.studio.balance import measure_cast, white_balance
+from prolight.studio.blur import blur_background
+from prolight.studio.brought import brought
 from prolight.studio.codec import Format, decode, encode_lossless
 from prolight.studio.colour import Linear, Pixels, to_linear, to_srgb
+from prolight.studio.contrast import adjust_contrast
+from prolight.studio.cutout import crop_out_foreground, remove_background
+from prolight.studio.enhance import enhance_image, increase_resolution
+from prolight.studio.exposure import adjust_exposure
 from prolight.studio.light import Lighting, feather, relight
 from prolight.studio.mask import Subject, find_subject
 from prolight.studio.metrics import Inspection, inspect
+from prolight.studio.picture import Picture
+from prolight.studio.resize import Fit, TooLarge, resize
 from prolight.studio.shelf import Shelf
 
 Result = TypeVar("Result")
@@ -38,7 +48,7 @@ class Unsupported(ProLightError):
 
 
 class SizeMismatch(ProLightError):
-    """`mask_of` names a picture of another size than `picture`."""
+    """`mask_of` or `mask` names a picture of another size than `picture`."""
 
     code = "size_mismatch"
 
@@ -52,98 +62,196 @@ class Made(Value):
     warnings: tuple[str, ...] = Field(default=(), description="what a person should know before using the picture")
 
 
+class Masking(Value):
+    """Where the subject's mask comes from. `mask` is the mask itself and goes before `mask_of`, the picture in
+    which the subject is searched for; with neither it is the picture's own alpha, or found in the picture."""
+
+    mask_of: str | None = None
+    mask: str | None = None
+
+
+OWN = Masking()
+
+
 class Studio:
     """Carries the operations out. Raises `ProLightError`s.
 
     Pixel work runs in `PIXEL_SLOTS` threads. A caller that goes away does not stop a thread that works: its
     slot stays taken until it is done, and what was waiting in line never starts.
+    A picture with an alpha keeps it: steps of tone and colour leave it alone, steps of size change it likewise,
+    and it is the subject's mask wherever one is needed.
     """
 
     def __init__(self, store: ArtifactStore, *, slots: int = PIXEL_SLOTS) -> None:
         self._store = store
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="pixels")
-        self._pictures: Shelf[Pixels] = Shelf(PICTURE_SHELF_BYTES)
+        self._pictures: Shelf[Picture] = Shelf(PICTURE_SHELF_BYTES)
         self._masks: Shelf[Subject] = Shelf(MASK_SHELF_BYTES)
 
     def close(self) -> None:
         """Drop what waits in line; work under way ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def inspect(self, picture: str) -> Inspection:
-        pixels = await self._load(picture)
-        return await self._in_thread(lambda: inspect(pixels, self._subject(picture, pixels)))
+    async def inspect(self, picture: str, masking: Masking = OWN) -> Inspection:
+        given = await self._load(picture)
+        find = await self._finder(picture, given, masking)
+        return await self._in_thread(lambda: inspect(given.opaque(), find()))
 
-    async def relight(self, picture: str, lighting: Lighting, mask_of: str | None = None) -> Made:
-        pixels = await self._load(picture)
-        outline = await self._load_outline(mask_of or picture, pixels)
+    async def relight(self, picture: str, lighting: Lighting, masking: Masking = OWN) -> Made:
+        def work(given: Picture, subject: Subject) -> tuple[Picture, tuple[str, ...]]:
+            lit = _relight(to_linear(given.pixels), subject, lighting)
+            return given.recoloured(lit), _doubts(subject, lighting)
 
-        def work() -> tuple[bytes, Pixels, Subject]:
-            subject = self._subject(mask_of or picture, outline)
-            lit = _relight(to_linear(pixels), subject, lighting)
-            return encode_lossless(lit), lit, subject
+        return await self._with_subject(picture, masking, work)
 
-        content, lit, subject = await self._in_thread(work)
-        return await self._keep(content, lit, subject, _doubts(subject, lighting))
+    async def white_balance(self, picture: str, neutralise: float, kelvin: float, tint: float) -> Made:
+        def work(given: Picture) -> tuple[Picture, tuple[str, ...]]:
+            cast = measure_cast(given.opaque())
+            balanced = given.recoloured(white_balance(given.pixels, cast, neutralise, kelvin, tint))
+            if not neutralise or cast.found:
+                return balanced, ()
+            return balanced, ("No cast was taken out: too little of the picture is grey to measure one.",)
 
-    async def replace_background(self, picture: str, colour: str, mask_of: str | None = None) -> Made:
-        pixels = await self._load(picture)
-        outline = await self._load_outline(mask_of or picture, pixels)
+        return await self._made(picture, work)
 
-        def work() -> tuple[bytes, Pixels, Subject]:
-            subject = self._subject(mask_of or picture, outline)
-            if not subject.usable:
-                raise Unsupported(f"no subject to cut out. {subject.reason} Use a picture with a plainer backdrop.")
-            cut = to_srgb(replace_background(to_linear(pixels), subject.alpha, colour))
-            return encode_lossless(cut), cut, subject
+    async def adjust_exposure(self, picture: str, ev: float, shadows_ev: float, highlights_ev: float) -> Made:
+        return await self._toned(picture, lambda pixels: adjust_exposure(pixels, ev, shadows_ev, highlights_ev))
 
-        content, cut, subject = await self._in_thread(work)
-        warnings = () if subject.trusted else (f"The cut-out needs a person's eye. {subject.reason}",)
-        return await self._keep(content, cut, subject, warnings)
+    async def adjust_contrast(self, picture: str, amount: float, saturation: float) -> Made:
+        return await self._toned(picture, lambda pixels: adjust_contrast(pixels, amount, saturation))
+
+    async def enhance_image(self, picture: str, denoise: float, local_contrast: float, sharpen: float) -> Made:
+        return await self._toned(picture, lambda pixels: enhance_image(pixels, denoise, local_contrast, sharpen))
+
+    async def replace_background(self, picture: str, colour: str, masking: Masking = OWN) -> Made:
+        def work(given: Picture, subject: Subject) -> Picture:
+            return Picture(to_srgb(replace_background(to_linear(given.pixels), subject.alpha, colour)))
+
+        return await self._cut(picture, masking, work)
+
+    async def remove_background(self, picture: str, masking: Masking = OWN) -> Made:
+        return await self._cut(picture, masking, lambda given, subject: remove_background(given.pixels, subject.alpha))
+
+    async def crop_out_foreground(self, picture: str, margin_percent: float, masking: Masking = OWN) -> Made:
+        def work(given: Picture, subject: Subject) -> Picture:
+            return crop_out_foreground(given.pixels, subject.alpha, margin_percent)
+
+        return await self._cut(picture, masking, work)
+
+    async def blur_background(self, picture: str, amount: float, masking: Masking = OWN) -> Made:
+        def work(given: Picture, subject: Subject) -> Picture:
+            return given.recoloured(blur_background(given.pixels, subject.alpha, amount))
+
+        return await self._cut(picture, masking, work)
+
+    async def product_shot(self, picture: str, shot: product.Shot, masking: Masking = OWN) -> Made:
+        def work(given: Picture, subject: Subject) -> tuple[Picture, tuple[str, ...]]:
+            _need_subject(subject)
+            pixels, scale = product.product_shot(given.pixels, subject.alpha, shot)
+            return Picture(pixels), (*_eye(subject), *product.doubts(subject.alpha, scale))
+
+        return await self._with_subject(picture, masking, work)
+
+    async def increase_resolution(self, picture: str, factor: int) -> Made:
+        return await self._made(picture, lambda given: (increase_resolution(given, factor), ()))
+
+    async def resize(self, picture: str, width_px: int | None, height_px: int | None, fit: Fit, colour: str) -> Made:
+        return await self._made(picture, lambda given: (resize(given, width_px, height_px, fit, colour), ()))
 
     async def export(self, picture: str, form: Format, long_side_px: int | None, quality: int) -> Made:
-        pixels = await self._load(picture)
-        try:
-            content = await self._in_thread(lambda: exporting.export(pixels, form, long_side_px, quality))
-        except exporting.TooLarge as error:
-            raise Unsupported(str(error)) from error
+        given = await self._load(picture)
+        content = await self._in_thread(lambda: exporting.export(given, form, long_side_px, quality))
         return Made(artifact=await self._store.put(content, media_type=f"image/{form}"))
 
-    async def _load(self, picture: str) -> Pixels:
+    async def _toned(self, picture: str, tone: Callable[[Pixels], Pixels]) -> Made:
+        return await self._made(picture, lambda given: (given.recoloured(tone(given.pixels)), ()))
+
+    async def _made(self, picture: str, work: Callable[[Picture], tuple[Picture, tuple[str, ...]]]) -> Made:
+        given = await self._load(picture)
+
+        def worked() -> tuple[bytes, Picture, tuple[str, ...]]:
+            made, warnings = work(given)
+            return encode_lossless(made), made, warnings
+
+        return await self._keep(*await self._in_thread(worked))
+
+    async def _with_subject(
+        self, picture: str, masking: Masking, work: Callable[[Picture, Subject], tuple[Picture, tuple[str, ...]]]
+    ) -> Made:
+        given = await self._load(picture)
+        find = await self._finder(picture, given, masking)
+
+        def worked() -> tuple[bytes, Picture, tuple[str, ...], Subject]:
+            subject = find()
+            made, warnings = work(given, subject)
+            return encode_lossless(made), made, warnings, subject
+
+        return await self._keep(*await self._in_thread(worked))
+
+    async def _cut(self, picture: str, masking: Masking, work: Callable[[Picture, Subject], Picture]) -> Made:
+        """Work that needs a subject, and says when its mask is doubtful."""
+
+        def cut(given: Picture, subject: Subject) -> tuple[Picture, tuple[str, ...]]:
+            _need_subject(subject)
+            return work(given, subject), _eye(subject)
+
+        return await self._with_subject(picture, masking, cut)
+
+    async def _load(self, picture: str) -> Picture:
         if (kept := self._pictures.get(picture)) is not None:
             return kept
         content = await self._store.get(picture)
-        pixels = await self._in_thread(lambda: decode(content))
-        self._pictures.put(picture, pixels, pixels.nbytes)
-        return pixels
+        decoded = await self._in_thread(lambda: decode(content))
+        self._pictures.put(picture, decoded, decoded.nbytes)
+        return decoded
 
-    async def _load_outline(self, mask_of: str, pixels: Pixels) -> Pixels:
-        outline = await self._load(mask_of)
-        if outline.shape != pixels.shape:
-            (height, width, _), (high, wide, _) = pixels.shape, outline.shape
+    async def _finder(self, picture: str, given: Picture, masking: Masking) -> Callable[[], Subject]:
+        """Loads what the mask is made of; the answer makes it, on a thread."""
+        name = masking.mask or masking.mask_of or picture
+        outline = given if name == picture else await self._load(name)
+        if outline.pixels.shape != given.pixels.shape:
+            (height, width, _), (high, wide, _) = given.pixels.shape, outline.pixels.shape
+            field = "mask" if masking.mask else "mask_of"
             raise SizeMismatch(
-                f"mask_of is {wide} x {high} px and picture is {width} x {height} px: name a picture of the same size"
+                f"{field} is {wide} x {high} px and picture is {width} x {height} px: name a picture of the same size"
             )
-        return outline
+        if masking.mask or outline.alpha is not None:
+            return lambda: brought(outline)
+        return lambda: self._searched(name, outline.pixels)
 
-    def _subject(self, picture: str, pixels: Pixels) -> Subject:
+    def _searched(self, picture: str, pixels: Pixels) -> Subject:
         if (kept := self._masks.get(picture)) is not None:
             return kept
         subject = find_subject(pixels)
         self._masks.put(picture, subject, subject.alpha.nbytes)
         return subject
 
-    async def _keep(self, content: bytes, pixels: Pixels, subject: Subject, warnings: tuple[str, ...]) -> Made:
+    async def _keep(
+        self, content: bytes, made: Picture, warnings: tuple[str, ...], subject: Subject | None = None
+    ) -> Made:
         artifact = await self._store.put(content, media_type="image/png")
-        self._pictures.put(artifact.id, pixels, pixels.nbytes)
+        self._pictures.put(artifact.id, made, made.nbytes)
         return Made(
             artifact=artifact,
-            mask_confidence=round(subject.confidence, 3),
-            mask_trusted=subject.trusted,
+            mask_confidence=round(subject.confidence, 3) if subject else None,
+            mask_trusted=subject.trusted if subject else None,
             warnings=warnings,
         )
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except (TooLarge, product.TooSmall) as error:
+            raise Unsupported(str(error)) from error
+
+
+def _need_subject(subject: Subject) -> None:
+    if not subject.usable:
+        raise Unsupported(f"no subject to cut out. {subject.reason} Use a picture with a plainer backdrop.")
+
+
+def _eye(subject: Subject) -> tuple[str, ...]:
+    return () if subject.trusted else (f"The cut-out needs a person's eye. {subject.reason}",)
 
 
 def _relight(linear: Linear, subject: Subject, lighting: Lighting) -> Pixels:

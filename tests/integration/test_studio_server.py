@@ -106,7 +106,7 @@ async def test_the_demo_plan_runs_over_http_as_the_workers_call_it(served: Serve
         )
     await http.aclose()
     assert refused.value.tool_code == "unsupported"
-    codes = decode(await served.store.get(cut.artifact.id))
+    codes = decode(await served.store.get(cut.artifact.id)).pixels
     assert codes.shape == (1600, 1558, 3) and (codes[:20, :20] == 255).all()
     for key, status in (("light", "finished"), ("background", "finished"), ("export", "failed")):
         assert await served.statuses(key) == [status]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from prolight.adapters.local_artifacts import LocalArtifacts
+from prolight.adapters.registry import studio_tools
 from prolight.errors import CallRejected, InvalidInput, ToolsMissing
 from prolight.mcp import STUDIO_NOTICE, MCPClient, MCPClientAsync
 from prolight.ports import ToolGateway
@@ -34,9 +35,7 @@ def vase(client: MCPClient) -> Artifact:
 
 
 def test_it_offers_the_studio_and_says_so(client: MCPClient) -> None:
-    assert set(client.tools()) == {
-        "studio.inspect_image", "studio.relight", "studio.replace_background", "studio.export",
-    }  # fmt: skip
+    assert set(client.tools()) == {f"studio.{name}" for name in studio_tools()}
     assert client.asynchronous.notice == STUDIO_NOTICE
 
 

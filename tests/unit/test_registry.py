@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prolight.adapters.registry import Registered, Server, read_tools_file, studio_tools
+from prolight.adapters.registry import Server, read_tools_file, studio_tools
 from prolight.errors import InvalidInput
 from prolight.retry import UNCHANGED, RetryChange
 
@@ -21,13 +21,11 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "tools.toml"
 
 
-def test_the_built_in_file_says_what_the_code_said_before() -> None:
-    pictures = frozenset({"picture", "mask_of"})
-    said = {"inspect_image": 60, "relight": 120, "replace_background": 120, "export": 120}
-    assert studio_tools() == {
-        name: Registered(effect="pure", timeout_seconds=seconds, picture_params=pictures)
-        for name, seconds in said.items()
-    }
+def test_every_tool_of_the_studio_is_pure_and_says_which_of_its_parameters_are_pictures() -> None:
+    masked, plain = frozenset({"picture", "mask_of", "mask"}), frozenset({"picture"})
+    for name, tool in studio_tools().items():
+        assert tool.effect == "pure" and tool.timeout_seconds == (60 if name == "inspect_image" else 120)
+        assert tool.picture_params in (masked, plain)
 
 
 def test_a_file_says_everything_of_a_tool(file: Path) -> None:

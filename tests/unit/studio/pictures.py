@@ -26,7 +26,7 @@ UNCLEAR = (CAT, SWITCH, MARBLES)
 
 @cache
 def photo(name: str, side: int = 2000) -> Pixels:
-    pixels = decode((PHOTOS / name).read_bytes())
+    pixels = decode((PHOTOS / name).read_bytes()).pixels
     return reduced(pixels, fitted(pixels.shape[0], pixels.shape[1], side))
 
 

@@ -14,9 +14,11 @@ from prolight.errors import PictureRefused
 from prolight.studio.background import SPILL_REACH, STRIP_ROWS, replace_background
 from prolight.studio.codec import decode, encode, encode_lossless
 from prolight.studio.colour import Pixels, to_linear, to_srgb
-from prolight.studio.export import MAX_ENLARGEMENT, TooLarge, export, resize
+from prolight.studio.export import export
 from prolight.studio.matte import decontaminate
 from prolight.studio.metrics import estimate_kelvin, inspect
+from prolight.studio.picture import Picture
+from prolight.studio.resize import MAX_ENLARGEMENT, TooLarge, to_long_side
 from prolight.studio.shelf import Shelf
 
 from .pictures import CAT, CONSOLE, HELMET, PLAIN, VASE, as_file, ball, disc, flat, photo, subject_of
@@ -76,7 +78,7 @@ def test_clean_colours_need_no_decontamination() -> None:
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
 def test_a_finished_file_is_srgb_and_carries_no_other_metadata(form: str) -> None:
-    with Image.open(io.BytesIO(export(photo(VASE), form, 640, 92))) as image:  # type: ignore[arg-type]
+    with Image.open(io.BytesIO(export(Picture(photo(VASE)), form, 640, 92))) as image:  # type: ignore[arg-type]
         assert image.format == form.upper() and image.size == (640, 640)
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(profile)
@@ -85,45 +87,52 @@ def test_a_finished_file_is_srgb_and_carries_no_other_metadata(form: str) -> Non
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
 def test_a_finished_file_is_the_same_bytes_on_repeat(form: str) -> None:
-    assert encode(photo(VASE, 200), form, 80) == encode(photo(VASE, 200), form, 80)  # type: ignore[arg-type]
+    assert encode(Picture(photo(VASE, 200)), form, 80) == encode(Picture(photo(VASE, 200)), form, 80)  # type: ignore[arg-type]
 
 
 def test_lower_quality_makes_a_smaller_file() -> None:
-    sizes = [len(export(photo(VASE), "jpeg", None, quality)) for quality in (30, 92, 100)]
+    sizes = [len(export(Picture(photo(VASE)), "jpeg", None, quality)) for quality in (30, 92, 100)]
     assert sizes == sorted(sizes)
 
 
 @pytest.mark.parametrize(("side", "size"), [(100, (54, 100)), (1600, (856, 1600)), (3200, (1712, 3200))])
 def test_the_long_side_is_as_asked_and_the_shape_is_kept(side: int, size: tuple[int, int]) -> None:
-    assert resize(photo(CONSOLE), side).shape[:2] == size
+    assert to_long_side(Picture(photo(CONSOLE)), side).pixels.shape[:2] == size
 
 
 def test_more_than_twofold_enlargement_is_refused_with_the_limit() -> None:
     limit = round(64 * MAX_ENLARGEMENT)
-    assert resize(flat(9), limit).shape[0] == limit
+    assert to_long_side(Picture(flat(9)), limit).pixels.shape[0] == limit
     with pytest.raises(TooLarge, match=f"ask for {limit} or less"):
-        resize(flat(9), limit + 1)
+        to_long_side(Picture(flat(9)), limit + 1)
 
 
 def test_reduction_averages_light_not_codes() -> None:
     checker = np.zeros((64, 64, 3), np.uint8)
     checker[::2, ::2] = checker[1::2, 1::2] = 255
-    assert set(resize(checker, 32).ravel().tolist()) == {188}, "half the light of white is code 188"
+    assert set(to_long_side(Picture(checker), 32).pixels.ravel().tolist()) == {188}, (
+        "half the light of white is code 188"
+    )
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_what_the_store_holds_can_be_read(form: str) -> None:
-    assert decode(as_file(photo(VASE, 200), form)).shape == (200, 200, 3)
+    assert decode(as_file(photo(VASE, 200), form)).pixels.shape == (200, 200, 3)
 
 
 def test_lossless_means_every_code_comes_back() -> None:
-    assert (decode(encode_lossless(photo(VASE))) == photo(VASE)).all()
+    assert (decode(encode_lossless(Picture(photo(VASE)))).pixels == photo(VASE)).all()
 
 
-def test_transparency_is_laid_on_white() -> None:
-    file = io.BytesIO()
-    Image.new("RGBA", (20, 20), (200, 0, 0, 0)).save(file, "PNG")
-    assert (decode(file.getvalue()) == 255).all()
+def test_transparency_is_kept_in_png_and_webp_and_laid_on_white_in_jpeg() -> None:
+    alpha = np.zeros((20, 20), np.uint8)
+    alpha[:10] = 255
+    red = Picture(np.full((20, 20, 3), (200, 0, 0), np.uint8), alpha)
+    for content in (encode_lossless(red), encode(red, "png", 92), encode(red, "webp", 100)):
+        kept = decode(content)
+        assert kept.alpha is not None and (kept.alpha == alpha).all()
+    flattened = decode(encode(red, "jpeg", 100))
+    assert flattened.alpha is None and (flattened.pixels[-4:] >= 253).all() and flattened.pixels[4, 4, 2] < 10
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", as_file(flat(3), "GIF"), as_file(flat(3))[:-30]])

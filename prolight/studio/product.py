@@ -1,0 +1,110 @@
+"""The picture that a shop wants: the subject alone, centred on one ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from prolight.studio.background import parse_colour
+from prolight.studio.colour import Linear, Pixels, Plane, to_linear, to_srgb
+from prolight.studio.cutout import VISIBLE, Box, extent, remove_background
+from prolight.studio.raster import blurred, scaled
+
+MAX_ENLARGEMENT = 4.0
+"""Of the subject. Beyond this nothing is left of its sharpness."""
+EDGE_MARGIN = 2
+"""Pixels around the subject's box that its soft edge may take."""
+
+Shadow = Literal["none", "contact"]
+SHADOW_DEPTH, SHADOW_FLATNESS, SHADOW_BLUR = 0.55, 0.06, 0.02
+"""How dark a contact shadow is where it begins, how flat it lies, how soft it is, of the subject's width."""
+SHADOW_END = np.float32(0.004)
+"""Darkness below which there is no shadow: the ground is exact there."""
+
+
+SOFT_ENLARGEMENT = 1.2
+"""From this on it shows."""
+CUT_SHARE = 0.03
+"""Of a side of the frame; a subject that takes more of it goes on behind it."""
+
+
+class TooSmall(ValueError):
+    """The subject would have to be enlarged more than `MAX_ENLARGEMENT` times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What the frame shall be: ground "#rrggbb", size in pixels, the share of it that the subject takes."""
+
+    colour: str = "#ffffff"
+    width: int = 2000
+    height: int = 2000
+    fill_percent: float = 85.0
+    shadow: Shadow = "none"
+
+
+def product_shot(pixels: Pixels, alpha: Plane, shot: Shot) -> tuple[Pixels, float]:
+    """The shot, and how many times the subject was enlarged.
+
+    The subject's longer extent, against the frame, takes `fill_percent` of it; the ground is exactly its colour
+    wherever neither subject nor shadow is. Raises `TooSmall`.
+    """
+    box = extent(alpha)
+    scale = shot.fill_percent / 100 * min(shot.width / box.width, shot.height / box.height)
+    if scale > MAX_ENLARGEMENT:
+        raise TooSmall(
+            f"the subject is {box.width} x {box.height} px and would be enlarged {scale:.2g} times, at most "
+            f"{MAX_ENLARGEMENT:g} times: ask for a smaller picture or less fill"
+        )
+    opacity, mixed = _placed(pixels, alpha, box, scale, (shot.width, shot.height))
+    ground = np.broadcast_to(parse_colour(shot.colour), mixed.shape)
+    if shot.shadow == "contact":
+        ground = ground * (1 - _contact_shadow(opacity))[..., None]
+    return to_srgb(mixed + ground * (1 - opacity[..., None])), scale
+
+
+def _placed(pixels: Pixels, alpha: Plane, box: Box, scale: float, size: tuple[int, int]) -> tuple[Plane, Linear]:
+    """Opacity, and colour multiplied by it, of the scaled subject in the middle of the frame."""
+    around = box.grown(EDGE_MARGIN, *alpha.shape).slices
+    cut = remove_background(pixels, alpha)
+    own = alpha[around]
+    coloured = to_linear(cut.pixels[around]) * own[..., None]
+    middle = ((box.left + box.right) / 2 - around[1].start, (box.top + box.bottom) / 2 - around[0].start)
+    target = (max(1, round(own.shape[1] * scale)), max(1, round(own.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    opacity, mixed = np.clip(scaled(own, target, method), 0, 1), np.maximum(scaled(coloured, target, method), 0)
+    left = round(size[0] / 2 - middle[0] * target[0] / own.shape[1])
+    top = round(size[1] / 2 - middle[1] * target[1] / own.shape[0])
+    return _on_canvas(opacity, left, top, size), _on_canvas(mixed, left, top, size)
+
+
+def _on_canvas(part: Linear, left: int, top: int, size: tuple[int, int]) -> Linear:
+    canvas = np.zeros((size[1], size[0], *part.shape[2:]), np.float32)
+    high, wide = part.shape[:2]
+    rows, columns = slice(max(0, top), min(size[1], top + high)), slice(max(0, left), min(size[0], left + wide))
+    canvas[rows, columns] = part[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return canvas
+
+
+def _contact_shadow(opacity: Plane) -> Plane:
+    """Darkness 0..1 of the ground: the subject's lowest part, laid flat under it, sharper where it stands."""
+    box = extent(opacity)
+    flat = max(2, round(SHADOW_FLATNESS * box.width))
+    foot = opacity[max(box.top, box.bottom - 2 * flat) : box.bottom].max(axis=0)
+    lying = np.zeros_like(opacity)
+    lying[max(0, box.bottom - flat // 2) : box.bottom + flat // 2] = foot
+    dark = blurred(lying, max(1.0, SHADOW_BLUR * box.width)) * np.float32(SHADOW_DEPTH)
+    return np.asarray(np.maximum(dark - SHADOW_END, 0), np.float32)
+
+
+def doubts(alpha: Plane, scale: float) -> tuple[str, ...]:
+    """What a person should know of a shot: a subject that the frame cut, or one that was enlarged."""
+    said = []
+    if max(float(np.mean(edge >= VISIBLE)) for edge in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1])) > CUT_SHARE:
+        said.append("The subject is cut by the frame of the photograph, and has a straight edge there.")
+    if scale > SOFT_ENLARGEMENT:
+        said.append(f"The subject was enlarged {scale:.2g} times and is no sharper than it was.")
+    return tuple(said)
