@@ -20,6 +20,8 @@ WORTH_SPREAD, WORTH_SHARE = 1.25, 0.05
 """A surface that bends more must explain the frame this much better: it is a guess behind the subject."""
 SPREAD_FLOOR = 1.0
 """ΔE below which a backdrop is as plain as compression noise lets it be."""
+BLANK = 0.3
+"""ΔE up to which a colour is the same to the code."""
 OUTLIER_SPREADS = 3.0
 LIGHTNESS_WEIGHT, TINT_WEIGHT, CAST_WEIGHT = 0.7, 1.3, 0.4
 CAST_DEPTH, CAST_TINT = 40.0, 5.0
@@ -33,12 +35,14 @@ _RIDGE = 1e-5
 @dataclass(frozen=True, slots=True)
 class Backdrop:
     """`spread` is the robust deviation of the frame from the surface (ΔE*ab), `plain_share` the part of the
-    frame that lies within `OUTLIER_SPREADS` of it, `border` marks the frame, `colour` is the surface (Lab)."""
+    frame that lies within `OUTLIER_SPREADS` of it, `border` marks the frame, `colour` is the surface (Lab). `blank`:
+    most of the frame is the surface to the code, as only a drawn ground is."""
 
     colour: Lab
     spread: float
     plain_share: float
     border: npt.NDArray[np.bool_]
+    blank: bool
 
 
 def fit_backdrop(lab: Lab) -> Backdrop:
@@ -57,7 +61,8 @@ def fit_backdrop(lab: Lab) -> Backdrop:
     )
     chosen = next(good, best)
     colour = _basis(down, across, chosen.degrees) @ chosen.weights
-    return Backdrop(colour.astype(np.float32), chosen.spread, chosen.plain_share, border)
+    off = np.linalg.norm(lab[border] - colour[border], axis=1)
+    return Backdrop(colour.astype(np.float32), chosen.spread, chosen.plain_share, border, float(np.median(off)) < BLANK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prolight.studio.backdrop import CAST_DEPTH, Backdrop, Lab, cast_like, fit_backdrop, visible_difference
+from prolight.studio.casts import Casts, find_casts
 from prolight.studio.colour import Pixels, Plane
 from prolight.studio.matte import refine
 from prolight.studio.raster import averaged, blurred, fitted, reduced
@@ -29,6 +30,10 @@ SECOND_LOOK = 0.7
 """The second search starts from a tolerance this much smaller, so from more pixels."""
 SURE_FACTOR = 2.0
 """How many tolerances from the backdrop a pixel must be to be the subject without being asked."""
+DISAGREEMENT = 0.6
+"""Overlap of two searches up to which they say nothing."""
+FAINT = 1.2
+"""ΔE that is visible on a blank ground, where there is no noise."""
 SMALLEST_PART = 0.02
 """A piece below this share of the largest piece is dust."""
 OPENING_RADIUS, OPENING_SPREADS = 0.015, 3.5
@@ -74,16 +79,18 @@ class Evidence:
     contrast: float
     framing: float
     alone: float
+    solid: float
 
 
 def find_subject(pixels: Pixels) -> Subject:
     """Separate the one subject of a photograph from its backdrop.
 
-    A smooth backdrop is fitted to the frame; what differs from it seeds GrabCut (Rother et al. 2004), run twice
-    from different seeds; the largest pieces are kept and the edge is refined with a guided filter.
+    A smooth backdrop is fitted to the frame; what differs from it, and is no shadow or light on it, seeds GrabCut
+    (Rother et al. 2004), run twice from different seeds; the largest pieces are kept and the edge is refined with a
+    guided filter.
     """
     height, width = pixels.shape[:2]
-    view = _View.of(reduced(pixels, fitted(height, width, WORK_SIDE)))
+    view = _View.of(pixels)
     bits, other = _cut_twice(view)
     share = float(bits.mean())
     if not EMPTY_SHARE <= share <= FULL_SHARE:
@@ -104,9 +111,11 @@ class _View:
     backdrop: Backdrop
     difference: Lab
     far: Plane
+    casts: Casts
 
     @classmethod
-    def of(cls, small: Pixels) -> _View:
+    def of(cls, pixels: Pixels) -> _View:
+        small = reduced(pixels, fitted(pixels.shape[0], pixels.shape[1], WORK_SIDE))
         lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab), np.float32)
         # JPEG keeps colour in blocks of 8 and 16 pixels; their edges are not edges of the subject.
         lab[..., 1:] = blurred(lab[..., 1:], CHROMA_BLUR)
@@ -114,26 +123,44 @@ class _View:
         difference = lab - backdrop.colour
         smooth = np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32)
         small = np.round(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
-        return cls(small, lab, backdrop, difference, visible_difference(difference))
+        far = visible_difference(difference)
+        casts = find_casts(pixels, lab, backdrop, far < _noise(backdrop) / 2)
+        return cls(small, lab, backdrop, difference, far, casts)
 
     @property
     def noise(self) -> float:
         """The ΔE up to which a difference says nothing."""
-        return max(TOLERANCE_FLOOR, TOLERANCE_SPREADS * self.backdrop.spread)
+        return _noise(self.backdrop)
 
     @property
     def tolerance(self) -> float:
         """The ΔE from which a pixel is looked at as a part of the subject."""
-        beyond = self.far[self.far > self.noise]
+        beyond = self.far[(self.far > self.noise) & ~self.casts.reached]
         return max(self.noise, TOLERANCE_SHARE * float(np.percentile(beyond, 75))) if beyond.size else self.noise
+
+
+def _noise(backdrop: Backdrop) -> float:
+    return max(TOLERANCE_FLOOR, TOLERANCE_SPREADS * backdrop.spread)
 
 
 def _cut_twice(view: _View) -> tuple[Bits, Bits]:
     first = _cut(view, _seeds(view, view.tolerance))
     second = _cut(view, _seeds(view, SECOND_LOOK * view.tolerance))
+    if view.backdrop.blank and _agreement(first, faint := _faint(view, FAINT)) < DISAGREEMENT:
+        return faint, _faint(view, 2 * FAINT)
     if first.mean() < EMPTY_SHARE:
         first = _cut(view, _centre_seeds(view.far.shape[0], view.far.shape[1]))
     return first, second
+
+
+def _faint(view: _View, step: float) -> Bits:
+    """What is not quite the colour of a blank ground: white on white. No colour model tells such two apart."""
+    return _whole(np.linalg.norm(view.difference, axis=-1) > step, view)
+
+
+def _agreement(a: Bits, b: Bits) -> float:
+    """Intersection over union."""
+    return float((a & b).sum()) / max(1.0, float((a | b).sum()))
 
 
 def _seeds(view: _View, tolerance: float) -> Pixels:
@@ -145,6 +172,7 @@ def _seeds(view: _View, tolerance: float) -> Pixels:
     tint = np.hypot(difference[..., 1], difference[..., 2])
     beyond_cast = (np.abs(difference[..., 0]) > CAST_DEPTH) | (tint > SURE_FACTOR * tolerance)
     seeds[beyond_cast & (far > SURE_FACTOR * tolerance)] = cv2.GC_FGD
+    seeds[view.casts.reached] = cv2.GC_BGD
     return seeds
 
 
@@ -196,14 +224,14 @@ def _openings(bits: Bits, view: _View) -> Bits:
 
 
 def _weigh(bits: Bits, other: Bits, view: _View) -> Evidence:
-    agreement = float((bits & other).sum()) / float((bits | other).sum())
     touching = float(bits[view.backdrop.border].mean())
     return Evidence(
         plainness=_ramp(view.backdrop.spread, 4.5, 2.2) * _ramp(view.backdrop.plain_share, 0.6, 0.85),
-        agreement=_ramp(agreement, 0.6, 0.9),
+        agreement=_ramp(_agreement(bits, other), DISAGREEMENT, 0.9),
         contrast=_ramp(_contour_contrast(bits, view), 0.4, 0.8),
         framing=_ramp(touching, 0.5, 0.2) * _ramp(float(bits.mean()), 0.01, 0.03),
         alone=_ramp(_other_things(bits, view), 0.25, 0.08),
+        solid=_ramp(_largest(bits & view.casts.alike) / float(bits.sum()), 0.05, 0.02),
     )
 
 
@@ -225,8 +253,15 @@ def _local_mean(lab: Lab, weight: Plane) -> Lab:
 def _other_things(bits: Bits, view: _View) -> float:
     """Area that is neither subject nor backdrop nor shadow, relative to the subject's."""
     shadow = cast_like(view.difference) & (view.difference[..., 0] < 0)
-    others = (view.far > view.noise) & ~shadow & _busy(view.lab)
+    others = (view.far > view.noise) & ~shadow & ~view.casts.reached & _busy(view.lab)
     return float(np.sum(others & (_distance(bits) > OTHERS_REACH * WORK_SIDE)) / bits.sum())
+
+
+def _largest(bits: Bits) -> float:
+    """Area of the largest piece, without what is narrower than three pixels."""
+    wide = cv2.erode(bits.astype(np.uint8), np.ones((3, 3), np.uint8))
+    stats = cv2.connectedComponentsWithStats(wide, connectivity=4)[2]
+    return float(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
 
 
 def _busy(lab: Lab) -> Bits:
@@ -247,6 +282,7 @@ def _judge(evidence: Evidence) -> tuple[float, str]:
         "along much of its outline the subject looks like what is behind it": evidence.contrast,
         "what was found is cut by the frame, or too small to be the subject": evidence.framing,
         "there are other things in the picture besides what was found": evidence.alone,
+        "a plain part of what was found may be an opening that shows the backdrop": evidence.solid,
     }
     weakest = min(doubts, key=lambda doubt: doubts[doubt])
     confidence = doubts[weakest]
