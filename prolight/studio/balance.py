@@ -23,7 +23,7 @@ MEASURE_SIDE = 128
 DARKEST, BRIGHTEST = 0.01, 0.98
 """Linear values outside of which a pixel tells nothing of the light's colour."""
 NORM = 6
-"""Of shades of grey (Finlayson & Trezzi 2004), which says where the search for the cast starts."""
+"""Of shades of grey (Finlayson & Trezzi 2004)."""
 NEAR = 0.2
 """Natural logarithm of a ratio of channels by which colours count as the same light on greys."""
 LEAST_SHARE = 0.08
@@ -46,20 +46,24 @@ class Cast:
 
 
 def measure_cast(pixels: Pixels) -> Cast:
-    """The colour on which the picture's near-greys agree: from shades of grey to the nearest cluster (mean shift)."""
+    """Halfway between two witnesses: shades of grey, which what is bright rules, and the cluster of colours nearest
+    to that (mean shift), which what is most rules. A painted wall alone, or one golden highlight, is no light.
+    """
     small = to_linear(reduced(pixels, fitted(pixels.shape[0], pixels.shape[1], MEASURE_SIDE)))
     rgb = small.reshape(-1, 3).astype(np.float64)
     rgb = rgb[(rgb.max(axis=1) < BRIGHTEST) & (rgb.min(axis=1) > DARKEST)]
     if len(rgb) < 32:
         return Cast(np.ones(3), found=False)
     ratios = _ratios(rgb)
-    middle = _ratios((np.mean(rgb**NORM, axis=0) ** (1 / NORM))[None])[0]
+    bright = _ratios((np.mean(rgb**NORM, axis=0) ** (1 / NORM))[None])[0]
+    most = bright
     near = np.ones(len(rgb))
     for _ in range(_ROUNDS):
-        near = np.exp(-np.sum((ratios - middle) ** 2, axis=1) / (2 * NEAR**2))
+        near = np.exp(-np.sum((ratios - most) ** 2, axis=1) / (2 * NEAR**2))
         if near.sum() < 1e-6:
             break
-        middle = near @ ratios / near.sum()
+        most = near @ ratios / near.sum()
+    middle = (bright + most) / 2
     if near.mean() < LEAST_SHARE or np.abs(middle).max() > STRONGEST_CAST:
         return Cast(np.ones(3), found=False)
     colour = np.exp([middle[0], 0.0, middle[1]])

@@ -14,6 +14,9 @@ STRONGEST = 0.03
 WORK_RADIUS = 12
 """Pixels of that radius at which the blur is computed; what it leaves is smooth."""
 
+EDGE = np.ones((5, 5), np.uint8)
+"""Around the subject's outline the backdrop is mixed with it, and is not looked at."""
+
 
 def blur_background(pixels: Pixels, alpha: Plane, amount: float) -> Pixels:
     """Blur what is behind the subject as a lens would (a disc, in linear light); `amount` 0..1, 0 changes nothing.
@@ -34,7 +37,8 @@ def blur_background(pixels: Pixels, alpha: Plane, amount: float) -> Pixels:
 def _out_of_focus(linear: Linear, alpha: Plane, radius: float) -> Linear:
     """The backdrop alone, blurred: the subject's colours do not run into it."""
     size = fitted(alpha.shape[0], alpha.shape[1], round(max(alpha.shape) * min(1.0, WORK_RADIUS / radius)))
-    small, rest = reduced(linear, size), 1 - reduced(alpha, size)
+    covered = np.asarray(cv2.dilate(alpha, EDGE), np.float32)
+    small, rest = reduced(linear, size), 1 - reduced(covered, size)
     disc = _disc(radius * max(size) / max(alpha.shape))
     weight = np.maximum(rest, np.float32(1e-4))
     mixed = _filtered(small * weight[..., None], disc) / _filtered(weight, disc)[..., None]

@@ -7,23 +7,26 @@ import numpy as np
 from prolight.studio.colour import MIDDLE_GREY, Linear, Pixels, Plane, into_gamut, luminance, toned
 
 PERCEIVED_GREY = np.float32(MIDDLE_GREY ** (1 / 2.4))
+MORE_COLOUR = 0.6
 DARKEST = np.float32(1e-6)
 
 
 def adjust_contrast(pixels: Pixels, amount: float, saturation: float = 0) -> Pixels:
     """Both −1..1, 0 changes nothing. Black, middle grey and white keep their places, colours their hue.
 
-    At −1 colours are grey, at +1 they are twice as far from it, as far as sRGB reaches.
+    At −1 colours are grey, at +1 they are `MORE_COLOUR` further from it, as far as sRGB reaches.
     """
     if not (amount or saturation):
         return pixels
+
+    colour = np.float32(1 + saturation * (MORE_COLOUR if saturation > 0 else 1))
 
     def changed(linear: Linear, _: slice) -> Linear:
         light = luminance(linear)
         bent = _bend(light, amount) if amount else light
         coloured = linear * (bent / np.maximum(light, DARKEST))[..., None]
         grey = bent[..., None]
-        return into_gamut(np.asarray(grey + np.float32(1 + saturation) * (coloured - grey), np.float32))
+        return into_gamut(np.asarray(grey + colour * (coloured - grey), np.float32))
 
     return toned(pixels, changed)
 

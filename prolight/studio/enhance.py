@@ -17,7 +17,7 @@ LOCAL_GAIN = 0.8
 LOCAL_LIMIT = np.float32(1.0)
 """Stops by which local contrast changes a pixel at most."""
 SHARPEN_SIGMA, SHARPEN_GAIN = 1.0, 1.5
-OVERSHOOT = 6.0
+OVERSHOOT = 4.0
 """Codes by which a sharpened edge may leave the range of what is around it: more is a halo."""
 NOISE_RADIUS = 2
 CHROMA_FACTOR = 4.0

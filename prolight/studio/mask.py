@@ -12,6 +12,7 @@ from prolight.studio.backdrop import CAST_DEPTH, Backdrop, Lab, cast_like, fit_b
 from prolight.studio.casts import Casts, find_casts
 from prolight.studio.colour import Pixels, Plane
 from prolight.studio.matte import refine
+from prolight.studio.notches import fill_notches
 from prolight.studio.raster import averaged, blurred, fitted, reduced
 
 Bits = npt.NDArray[np.bool_]
@@ -206,7 +207,7 @@ def _whole(bits: Bits, view: _View) -> Bits:
         return bits
     areas = stats[1:, cv2.CC_STAT_AREA]
     pieces: Bits = np.isin(labels, 1 + np.nonzero(areas >= SMALLEST_PART * areas.max())[0])
-    return ~_openings(~pieces, view)
+    return fill_notches(~_openings(~pieces, view))
 
 
 def _openings(bits: Bits, view: _View) -> Bits:

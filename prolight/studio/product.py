@@ -19,8 +19,10 @@ EDGE_MARGIN = 2
 """Pixels around the subject's box that its soft edge may take."""
 
 Shadow = Literal["none", "contact"]
-SHADOW_DEPTH, SHADOW_FLATNESS, SHADOW_BLUR = 0.55, 0.06, 0.02
-"""How dark a contact shadow is where it begins, how flat it lies, how soft it is, of the subject's width."""
+SHADOW_LAYERS = ((0.5, 0.008), (0.4, 0.035))
+"""How dark and how soft: right where the subject stands, and around it. Sizes are of the subject's width."""
+SHADOW_FLATNESS, SHADOW_RISE = 0.02, 0.05
+"""Half the depth of the shadow's trace, and the height above the ground at which it fades."""
 SHADOW_END = np.float32(0.004)
 """Darkness below which there is no shadow: the ground is exact there."""
 
@@ -90,14 +92,16 @@ def _on_canvas(part: Linear, left: int, top: int, size: tuple[int, int]) -> Line
 
 
 def _contact_shadow(opacity: Plane) -> Plane:
-    """Darkness 0..1 of the ground: the subject's lowest part, laid flat under it, sharper where it stands."""
+    """Darkness 0..1 of the ground: a flat trace under the lowest outline, weaker where that is above the ground."""
     box = extent(opacity)
-    flat = max(2, round(SHADOW_FLATNESS * box.width))
-    foot = opacity[max(box.top, box.bottom - 2 * flat) : box.bottom].max(axis=0)
-    lying = np.zeros_like(opacity)
-    lying[max(0, box.bottom - flat // 2) : box.bottom + flat // 2] = foot
-    dark = blurred(lying, max(1.0, SHADOW_BLUR * box.width)) * np.float32(SHADOW_DEPTH)
-    return np.asarray(np.maximum(dark - SHADOW_END, 0), np.float32)
+    visible = opacity >= VISIBLE
+    lowest = len(opacity) - np.argmax(visible[::-1], axis=0)
+    height = np.where(visible.any(axis=0), box.bottom - lowest, len(opacity)) / np.float32(SHADOW_RISE * box.width)
+    flat = max(2.0, SHADOW_FLATNESS * box.width)
+    off = np.abs(np.arange(len(opacity), dtype=np.float32)[:, None] - lowest + np.float32(flat / 3))
+    trace = np.asarray(np.exp(-(height**2))[None] * (off < flat), np.float32)
+    soft = sum(depth * blurred(trace, max(1.0, size * box.width)) for depth, size in SHADOW_LAYERS)
+    return np.asarray(np.maximum(soft - SHADOW_END, 0), np.float32)
 
 
 def doubts(alpha: Plane, scale: float) -> tuple[str, ...]:

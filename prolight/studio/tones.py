@@ -12,7 +12,7 @@ from prolight.studio.raster import averaged, fitted, reduced, scaled, stretched_
 
 TONE_SIDE = 768
 """Long side at which the surroundings are measured; they are smooth, and follow the picture at full size."""
-EDGE_STOPS = 0.7
+EDGE_STOPS = 0.4
 """Differences in brightness well above this are edges, along which the surroundings do not mix."""
 DARKEST = np.float32(2.0**-12)
 

@@ -14,7 +14,7 @@ FOUND = {
     "demo-vase.jpg": (0.97, TRUSTED),
     "jar-matte-low-contrast.jpg": (0.94, TRUSTED),
     "tray-matte-cast-shadow.jpg": (0.96, TRUSTED),
-    "duffel-textile-white-background.jpg": (0.95, TRUSTED),
+    "duffel-textile-white-background.jpg": (0.96, TRUSTED),
     "console-wood-white-background.jpg": (0.97, TRUSTED),
     "skull-matte-dark-background.jpg": (0.92, TRUSTED),
     "armchair-textile-bright-room.jpg": (0.95, TRUSTED),

@@ -167,6 +167,51 @@ async def test_an_untrusted_mask_is_said_and_the_rim_left_out(bench: Bench) -> N
     assert "needs a person's eye" in cut["warnings"][0]
 
 
+async def test_a_mask_that_is_brought_takes_the_place_of_a_search(bench: Bench) -> None:
+    picture = await bench.photo(CAT, 200)
+    left = flat(0, 200)[: photo(CAT, 200).shape[0]].copy()
+    left[:, :100] = 255
+    mask = await bench.put(as_file(left))
+    made = await bench.call("replace_background", picture=picture, color="#00ff00", mask=mask, mask_of=picture)
+    codes = decode(await bench.store.get(made["artifact"]["id"])).pixels
+    assert made["mask_trusted"] is True and made["mask_confidence"] == 1 and made["warnings"] == []
+    assert (codes[:, 110:] == (0, 255, 0)).all() and not (codes[:, :90] == (0, 255, 0)).all(axis=2).any()
+    measured = await bench.call("inspect_image", picture=picture, mask=mask)
+    assert measured["subject_fill_percent"] == 50 and measured["mask_reason"] == "The mask was brought."
+
+
+async def test_an_empty_mask_is_refused_and_one_of_another_size_named(bench: Bench) -> None:
+    picture, empty = await bench.put(as_file(noise(64))), await bench.put(as_file(flat(0, 64)))
+    error = await bench.failure("remove_background", picture=picture, mask=empty)
+    assert error.error.data == {"code": "unsupported", "retryable": False} and "marks nothing" in str(error)
+    other = await bench.put(as_file(flat(255, 65)))
+    error = await bench.failure("remove_background", picture=picture, mask=other)
+    assert error.error.data == {"code": "size_mismatch", "retryable": False} and "mask is 65 x 65" in str(error)
+
+
+async def test_a_cut_out_keeps_its_alpha_through_tone_and_size_and_is_its_own_mask(bench: Bench) -> None:
+    picture = await bench.photo(HELMET, 300)
+    cut = await bench.call("crop_out_foreground", picture=picture, margin_percent=5)
+    warm = await bench.call("white_balance", picture=cut["artifact"]["id"], kelvin=4000)
+    small = await bench.call("resize", picture=warm["artifact"]["id"], width_px=150)
+    lit = await bench.call("relight", picture=small["artifact"]["id"], key=KEY)
+    assert lit["mask_trusted"] is True and lit["mask_confidence"] == 1
+    png = await bench.call("export", picture=lit["artifact"]["id"], format="png")
+    kept = decode(await bench.store.get(png["artifact"]["id"]))
+    assert kept.alpha is not None and kept.alpha[0, 0] == 0 and kept.alpha.max() == 255
+    jpeg = await bench.call("export", picture=lit["artifact"]["id"], format="jpeg")
+    flattened = decode(await bench.store.get(jpeg["artifact"]["id"]))
+    assert flattened.alpha is None and (flattened.pixels[:3, :3] >= 250).all()
+    shot = await bench.call("product_shot", picture=lit["artifact"]["id"], width_px=200, height_px=200)
+    assert (decode(await bench.store.get(shot["artifact"]["id"])).pixels[:8] == 255).all()
+
+
+async def test_a_subject_that_would_be_enlarged_too_much_is_a_typed_error(bench: Bench) -> None:
+    picture = await bench.photo(HELMET, 100)
+    error = await bench.failure("product_shot", picture=picture)
+    assert error.error.data == {"code": "unsupported", "retryable": False} and "at most 4 times" in str(error)
+
+
 async def test_without_a_subject_the_whole_frame_is_lit_and_the_background_refused(bench: Bench) -> None:
     picture = await bench.put(as_file(noise()))
     made = await bench.call("relight", picture=picture, key=KEY)
