@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("prolight.cli.runs:cancel", "Stop a run."),
     "artifacts": ("prolight.cli.artifacts:artifacts", "Save a run's finished pictures."),
     "assets": ("prolight.cli.assets:app", "Pictures kept under a name: add, list."),
+    "mask": ("prolight.cli.mask:mask", "What the studio takes for the subject of a picture, as a file."),
     "tools": ("prolight.cli.tools:tools", "The tools that plans may use, and the servers that do not answer."),
     "workers": ("prolight.cli.workers:app", "The fleet: list, pause, resume."),
     "worker": ("prolight.cli.worker:worker", "Run a Celery worker for some stages or all."),

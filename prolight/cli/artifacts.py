@@ -54,16 +54,16 @@ async def save(client: AsyncClient, snapshot: Snapshot, folder: Path, *, force: 
         raise Refused(_nothing_finished(snapshot)) from None
     paths = [folder / name for name in names(snapshot.run.run_id, finished)]
     if not force:
-        _refuse_to_overwrite(paths)
+        refuse_to_overwrite(paths)
     for path, output in zip(paths, finished, strict=True):
         write(path, await client.download(output))
     return paths
 
 
-def _refuse_to_overwrite(paths: Iterable[Path]) -> None:
+def refuse_to_overwrite(paths: Iterable[Path]) -> None:
     for path in paths:
         if os.path.lexists(path):  # a dangling link counts
-            raise Refused(f"{path} is there already: take another folder, or --force to overwrite")
+            raise Refused(f"{path} is there already: take another name, or --force to overwrite")
 
 
 def names(run_id: str, finished: tuple[Artifact, ...]) -> list[str]:
