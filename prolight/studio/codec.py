@@ -41,7 +41,7 @@ def _pixels(image: Image.Image) -> Picture:
     if image.mode not in ALLOWED_MODES:
         raise ValueError(f"pixels of mode {image.mode}, 8 bits a channel are taken")
     if not image.has_transparency_data:
-        return Picture(np.asarray(image.convert("RGB")))
+        return Picture(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
     layers = np.asarray(image.convert("RGBA"))
     return Picture(np.ascontiguousarray(layers[..., :3]), np.ascontiguousarray(layers[..., 3]))
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from prolight.studio.colour import Linear, Pixels, Plane, into_gamut, toned
 from prolight.studio.picture import Picture
-from prolight.studio.raster import averaged, blurred
+from prolight.studio.raster import averaged, blurred, strips
 from prolight.studio.resize import rescale
 from prolight.studio.tones import stops, surroundings
 
@@ -22,6 +22,11 @@ OVERSHOOT = 4.0
 NOISE_RADIUS = 2
 CHROMA_FACTOR = 4.0
 """Noise of colour is taken out so much more strongly than noise of brightness: the eye misses it less."""
+STRIP_ROWS = 256
+"""Rows that are worked on at a time, which bounds the memory that a large picture takes."""
+LANCZOS_REACH = 4
+MEASURE_ROWS = 1024
+"""From the middle of the picture, to measure its noise in."""
 NOISE_FLOOR = 0.6
 """Codes (0..255) of noise that rounding alone makes."""
 
@@ -38,8 +43,16 @@ def enhance_image(pixels: Pixels, denoise: float = 0, local_contrast: float = 0,
 def increase_resolution(picture: Picture, factor: int) -> Picture:
     """2 or 4 times the sides: Lanczos and an unsharp mask. Nothing that the picture does not show is added."""
     height, width = picture.pixels.shape[:2]
-    large = rescale(picture, width * factor, height * factor)
-    return large.recoloured(sharpened(large.pixels, 0.5, SHARPEN_SIGMA * factor / 2))
+    pixels = np.empty((height * factor, width * factor, 3), np.uint8)
+    alpha = None if picture.alpha is None else np.empty(pixels.shape[:2], np.uint8)
+    for made, seen, part in strips(height, STRIP_ROWS, LANCZOS_REACH):
+        strip = Picture(picture.pixels[seen], None if picture.alpha is None else picture.alpha[seen])
+        large = rescale(strip, width * factor, len(strip.pixels) * factor)
+        to, of = (slice(rows.start * factor, rows.stop * factor) for rows in (made, part))
+        pixels[to] = large.pixels[of]
+        if alpha is not None and large.alpha is not None:
+            alpha[to] = large.alpha[of]
+    return Picture(sharpened(pixels, 0.5, SHARPEN_SIGMA * factor / 2), alpha)
 
 
 def sharpened(pixels: Pixels, amount: float, sigma: float) -> Pixels:
@@ -47,13 +60,16 @@ def sharpened(pixels: Pixels, amount: float, sigma: float) -> Pixels:
 
     It works on codes, which are even steps to the eye: in linear light bright sides of edges would get more.
     """
-    luma = _luma(pixels)
     reach = 2 * int(np.ceil(sigma)) + 1
     box = np.ones((reach, reach), np.uint8)
-    sharp = luma + np.float32(SHARPEN_GAIN * amount) * (luma - blurred(luma, sigma))
-    low = np.asarray(cv2.erode(luma, box), np.float32) - np.float32(OVERSHOOT * amount)
-    high = np.asarray(cv2.dilate(luma, box), np.float32) + np.float32(OVERSHOOT * amount)
-    return _shifted(pixels, np.clip(sharp, low, high) - luma)
+    slack = np.float32(OVERSHOOT * amount)
+    codes = np.empty_like(pixels)
+    for made, seen, part in strips(len(pixels), STRIP_ROWS, int(np.ceil(5 * sigma)) + reach):
+        luma = _luma(pixels[seen])
+        sharp = luma + np.float32(SHARPEN_GAIN * amount) * (luma - blurred(luma, sigma))
+        low, high = np.asarray(cv2.erode(luma, box), np.float32), np.asarray(cv2.dilate(luma, box), np.float32)
+        codes[made] = _shifted(pixels[made], (np.clip(sharp, low - slack, high + slack) - luma)[part])
+    return codes
 
 
 def _local_contrast(pixels: Pixels, amount: float) -> Pixels:
@@ -69,14 +85,16 @@ def _local_contrast(pixels: Pixels, amount: float) -> Pixels:
 
 def _denoised(pixels: Pixels, amount: float) -> Pixels:
     """A guided filter (He, Sun & Tang 2013) as strong as the noise that is there, on codes, where noise is even."""
-    guide = _luma(pixels)
-    noise = max(NOISE_FLOOR, measure_noise(guide))
-    luma = _smooth(guide, guide, (2.0 * amount * noise) ** 2)
+    middle = max(0, len(pixels) - MEASURE_ROWS) // 2
+    noise = max(NOISE_FLOOR, measure_noise(_luma(pixels[middle : middle + MEASURE_ROWS])))
     codes = np.empty_like(pixels)
-    for channel in range(3):
-        tint = pixels[..., channel].astype(np.float32) - guide
-        calm = _smooth(guide, tint, (CHROMA_FACTOR * amount * noise) ** 2)
-        codes[..., channel] = np.clip(np.round(luma + calm), 0, 255)
+    for made, seen, part in strips(len(pixels), STRIP_ROWS, 2 * NOISE_RADIUS + 1):
+        guide = _luma(pixels[seen])
+        luma = _smooth(guide, guide, (2.0 * amount * noise) ** 2)
+        for channel in range(3):
+            tint = pixels[seen][..., channel].astype(np.float32) - guide
+            calm = _smooth(guide, tint, (CHROMA_FACTOR * amount * noise) ** 2)
+            codes[made, :, channel] = np.clip(np.round(luma + calm), 0, 255)[part]
     return codes
 
 

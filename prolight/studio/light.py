@@ -11,7 +11,7 @@ from pydantic import Field
 
 from prolight.schemas import Value
 from prolight.studio.colour import DAYLIGHT_KELVIN, MIDDLE_GREY, Linear, Plane, light_colour, luminance, shoulder
-from prolight.studio.raster import bands, blurred, fitted, reduced, scaled, size_of
+from prolight.studio.raster import bands, blurred, fitted, reduced, scaled, size_of, stretched_rows
 from prolight.studio.shape import normals
 
 LIGHT_SIDE = 768
@@ -81,11 +81,16 @@ def relight(linear: Linear, alpha: Plane, lighting: Lighting) -> Linear:
     """The picture under these lights, 0..1. `alpha` marks the subject (1) at the size of `linear`."""
     size = fitted(alpha.shape[0], alpha.shape[1], LIGHT_SIDE)
     scene = _Scene.of(reduced(linear, size), reduced(alpha, size))
-    lit = linear * _spread(scene, lighting.frontal, alpha) if lighting.frontal else linear.copy()
+    lit = linear.copy()
+    if lighting.frontal:
+        _spread(lit, scene, lighting.frontal, alpha)
     if lighting.rim is not None:
         _add_rim(lit, scene, lighting.rim, linear, alpha)
     lit *= np.float32(2.0**lighting.exposure_ev)
-    return shoulder(lit)
+    brightest = float(lit.max())
+    for rows in bands(len(lit)):
+        lit[rows] = shoulder(lit[rows], brightest)
+    return lit
 
 
 def feather(alpha: Plane) -> Plane:
@@ -137,17 +142,17 @@ def _flattening(light: Plane, shape: Linear, subject: npt.NDArray[np.bool_]) -> 
     return np.asarray(np.exp2(-np.clip(own, -FLATTEN_LIMIT_EV, FLATTEN_LIMIT_EV)), np.float32)
 
 
-def _spread(scene: _Scene, lights: tuple[Light, ...], alpha: Plane) -> Linear:
-    """What key and fill multiply each pixel by, at full size."""
+def _spread(lit: Linear, scene: _Scene, lights: tuple[Light, ...], alpha: Plane) -> None:
+    """Multiply `lit`, at full size, by what key and fill do to each pixel."""
     subject = np.zeros_like(scene.normals)
     backdrop = np.full_like(scene.normals, 1 - BACKDROP_SHARE)
     for light in lights:
         subject += _on_subject(scene, light)[..., None] * light.colour
         backdrop += BACKDROP_SHARE * _on_backdrop(scene.light.shape, light)[..., None] * light.colour
-    gain, backdrop = scaled(subject - backdrop, size_of(alpha)), scaled(backdrop, size_of(alpha))
-    gain *= alpha[..., None]
-    gain += backdrop
-    return gain
+    height, width = alpha.shape
+    gain, backdrop = (scaled(part, (width, len(part))) for part in (subject - backdrop, backdrop))
+    for rows in bands(height):
+        lit[rows] *= stretched_rows(backdrop, height, rows) + alpha[rows, :, None] * stretched_rows(gain, height, rows)
 
 
 def _on_subject(scene: _Scene, light: Light) -> Plane:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prolight.studio.colour import Linear, Pixels, Plane
-from prolight.studio.raster import averaged, fitted, reduced, scaled, size_of
+from prolight.studio.raster import averaged, bands, fitted, reduced, scaled, stretched_rows, strips
 
 REFINE_SIDE = 1024
 """Long side at which the guided filter's coefficients are solved; they are applied at full size."""
@@ -17,27 +17,42 @@ BAND = 0.006
 """Half width, of the long side, of the band around the rough edge in which the fine edge is looked for."""
 SMOOTHNESS = 4e-4
 """The guided filter's ε, in squared units of 0..1 colour."""
+STRIP_ROWS = 128
 SOLID, CLEAR = 0.9, 0.1
 """Above and below these the edge's alpha is taken for full and none: no veil far from the outline."""
 
 
 def refine(bits: npt.NDArray[np.bool_], pixels: Pixels) -> Plane:
     """Alpha (0..1) at the size of `pixels` from a rough mask at any size."""
-    full, size = size_of(pixels), fitted(pixels.shape[0], pixels.shape[1], REFINE_SIDE)
+    height, width = pixels.shape[:2]
+    size = fitted(height, width, REFINE_SIDE)
     guide = reduced(pixels, size).astype(np.float32) / np.float32(255)
     rough = scaled(bits.astype(np.float32), size)
     radius = max(2, round(BAND * max(size)))
-    slope, offset = (scaled(part, full) for part in _guided_coefficients(guide, rough, radius))
-    soft = _dot(slope, pixels.astype(np.float32) / np.float32(255)) + offset
-    alpha = (soft - np.float32(CLEAR)) / np.float32(SOLID - CLEAR)
-    inner, outer = (scaled(edge, full, cv2.INTER_NEAREST) for edge in _band(rough, radius))
-    return np.asarray(np.clip(np.clip(alpha, 0, 1), inner, outer), np.float32)
+    slope, offset = (scaled(part, (width, size[1])) for part in _guided_strips(guide, rough, radius))
+    inner, outer = (scaled(edge, (width, height), cv2.INTER_NEAREST) for edge in _band(rough, radius))
+    alpha = np.empty((height, width), np.float32)
+    for rows in bands(height):
+        codes = pixels[rows].astype(np.float32) / np.float32(255)
+        soft = _dot(stretched_rows(slope, height, rows), codes) + stretched_rows(offset, height, rows)
+        alpha[rows] = np.clip((soft - np.float32(CLEAR)) / np.float32(SOLID - CLEAR), inner[rows], outer[rows])
+    return alpha
 
 
-def _band(rough: Plane, radius: int) -> tuple[Plane, Plane]:
+def _band(rough: Plane, radius: int) -> tuple[Pixels, Pixels]:
+    """The least and the most alpha: 1 well inside, 0 well outside."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    hard = (rough > 0.5).astype(np.float32)
-    return np.asarray(cv2.erode(hard, disc), np.float32), np.asarray(cv2.dilate(hard, disc), np.float32)
+    hard = (rough > 0.5).astype(np.uint8)
+    return np.asarray(cv2.erode(hard, disc), np.uint8), np.asarray(cv2.dilate(hard, disc), np.uint8)
+
+
+def _guided_strips(guide: Linear, target: Plane, radius: int) -> tuple[Linear, Plane]:
+    """Slope and offset of the guided filter, some rows at a time: it takes thirty planes to solve for them."""
+    slope, offset = np.empty_like(guide), np.empty_like(target)
+    for made, seen, part in strips(len(guide), STRIP_ROWS, 2 * radius):
+        slopes, offsets = _guided_coefficients(guide[seen], target[seen], radius)
+        slope[made], offset[made] = slopes[part], offsets[part]
+    return slope, offset
 
 
 def _guided_coefficients(guide: Linear, target: Plane, radius: int) -> tuple[Linear, Plane]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from prolight.schemas import Value
 from prolight.studio.colour import DAYLIGHT_KELVIN, MIDDLE_GREY, Linear, Pixels, Plane, luminance, to_linear
 from prolight.studio.mask import Subject
-from prolight.studio.raster import fitted, reduced
+from prolight.studio.raster import bands, fitted, reduced
 
 HISTOGRAM_BINS = 32
 CLIPPED_LOW, CLIPPED_HIGH = 1, 254
@@ -42,9 +42,11 @@ class Inspection(Value):
 
 def inspect(pixels: Pixels, subject: Subject) -> Inspection:
     """Measure the picture; `subject` is its own mask, and without a usable one the whole frame is measured."""
-    linear = to_linear(pixels)
     luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    light = luminance(linear)
+    light = np.empty(luma.shape, np.float32)
+    for rows in bands(len(light)):
+        light[rows] = luminance(to_linear(pixels[rows]))
+    small = to_linear(reduced(pixels, fitted(pixels.shape[0], pixels.shape[1], MEASURE_SIDE)))
     counts = np.bincount((luma // (256 // HISTOGRAM_BINS)).ravel(), minlength=HISTOGRAM_BINS)
     return Inspection(
         width=pixels.shape[1],
@@ -52,7 +54,7 @@ def inspect(pixels: Pixels, subject: Subject) -> Inspection:
         histogram=tuple(round(float(share), 6) for share in counts / luma.size),
         clipped_low_percent=_percent(luma <= CLIPPED_LOW),
         clipped_high_percent=_percent(luma >= CLIPPED_HIGH),
-        kelvin=round(estimate_kelvin(linear)),
+        kelvin=round(estimate_kelvin(small)),
         mask_confidence=round(subject.confidence, 3),
         mask_trusted=subject.trusted,
         mask_reason=subject.reason,

@@ -8,10 +8,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from prolight.studio.background import parse_colour
+from prolight.studio.background import SPILL_REACH, parse_colour
 from prolight.studio.colour import Linear, Pixels, Plane, to_linear, to_srgb
 from prolight.studio.cutout import VISIBLE, Box, extent, remove_background
-from prolight.studio.raster import blurred, scaled
+from prolight.studio.raster import bands, blurred, scaled
 
 MAX_ENLARGEMENT = 4.0
 """Of the subject. Beyond this nothing is left of its sharpness."""
@@ -61,34 +61,48 @@ def product_shot(pixels: Pixels, alpha: Plane, shot: Shot) -> tuple[Pixels, floa
             f"the subject is {box.width} x {box.height} px and would be enlarged {scale:.2g} times, at most "
             f"{MAX_ENLARGEMENT:g} times: ask for a smaller picture or less fill"
         )
-    opacity, mixed = _placed(pixels, alpha, box, scale, (shot.width, shot.height))
-    ground = np.broadcast_to(parse_colour(shot.colour), mixed.shape)
-    if shot.shadow == "contact":
-        ground = ground * (1 - _contact_shadow(opacity))[..., None]
-    return to_srgb(mixed + ground * (1 - opacity[..., None])), scale
+    opacity, mixed, top, left = _placed(pixels, alpha, box, scale, shot)
+    dark = _contact_shadow(opacity) if shot.shadow == "contact" else None
+    ground = parse_colour(shot.colour)
+    codes = np.empty((shot.height, shot.width, 3), np.uint8)
+    for rows in bands(shot.height):
+        lit = np.broadcast_to(ground, codes[rows].shape) if dark is None else ground * (1 - dark[rows])[..., None]
+        laid = np.asarray(lit * (1 - opacity[rows])[..., None], np.float32)
+        _add(laid, mixed, top - rows.start, left)
+        codes[rows] = to_srgb(laid)
+    return codes, scale
 
 
-def _placed(pixels: Pixels, alpha: Plane, box: Box, scale: float, size: tuple[int, int]) -> tuple[Plane, Linear]:
-    """Opacity, and colour multiplied by it, of the scaled subject in the middle of the frame."""
-    around = box.grown(EDGE_MARGIN, *alpha.shape).slices
-    cut = remove_background(pixels, alpha)
-    own = alpha[around]
-    coloured = to_linear(cut.pixels[around]) * own[..., None]
-    middle = ((box.left + box.right) / 2 - around[1].start, (box.top + box.bottom) / 2 - around[0].start)
-    target = (max(1, round(own.shape[1] * scale)), max(1, round(own.shape[0] * scale)))
+def _placed(pixels: Pixels, alpha: Plane, box: Box, scale: float, shot: Shot) -> tuple[Plane, Linear, int, int]:
+    """The frame's opacity; the scaled subject's colour multiplied by its own, and the frame's row and column of it."""
+    margin = EDGE_MARGIN + 4 * round(SPILL_REACH * max(alpha.shape))
+    wide = box.grown(margin, *alpha.shape).slices
+    inner = Box(
+        box.top - wide[0].start, box.bottom - wide[0].start, box.left - wide[1].start, box.right - wide[1].start
+    )
+    seen = np.ascontiguousarray(alpha[wide])
+    around = inner.grown(EDGE_MARGIN, *seen.shape).slices
+    own = np.ascontiguousarray(seen[around])
+    cut = np.ascontiguousarray(remove_background(np.ascontiguousarray(pixels[wide]), seen).pixels[around])
+    size = (max(1, round(own.shape[1] * scale)), max(1, round(own.shape[0] * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    opacity, mixed = np.clip(scaled(own, target, method), 0, 1), np.maximum(scaled(coloured, target, method), 0)
-    left = round(size[0] / 2 - middle[0] * target[0] / own.shape[1])
-    top = round(size[1] / 2 - middle[1] * target[1] / own.shape[0])
-    return _on_canvas(opacity, left, top, size), _on_canvas(mixed, left, top, size)
+    opaque = np.clip(scaled(own, size, method), 0, 1)
+    mixed = np.maximum(scaled(to_linear(cut) * own[..., None], size, method), 0)
+    middle = (inner.left + inner.right) / 2 - around[1].start, (inner.top + inner.bottom) / 2 - around[0].start
+    left = round(shot.width / 2 - middle[0] * size[0] / own.shape[1])
+    top = round(shot.height / 2 - middle[1] * size[1] / own.shape[0])
+    opacity = np.zeros((shot.height, shot.width), np.float32)
+    _add(opacity, opaque, top, left)
+    return opacity, mixed, top, left
 
 
-def _on_canvas(part: Linear, left: int, top: int, size: tuple[int, int]) -> Linear:
-    canvas = np.zeros((size[1], size[0], *part.shape[2:]), np.float32)
-    high, wide = part.shape[:2]
-    rows, columns = slice(max(0, top), min(size[1], top + high)), slice(max(0, left), min(size[0], left + wide))
-    canvas[rows, columns] = part[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    return canvas
+def _add(canvas: Linear, part: Linear, top: int, left: int) -> None:
+    """Add `part` to the canvas where it lies on it; its first row is the canvas's row `top`."""
+    rows = slice(max(0, top), max(0, min(len(canvas), top + len(part))))
+    columns = slice(max(0, left), min(canvas.shape[1], left + part.shape[1]))
+    if rows.start < rows.stop:
+        seen = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+        canvas[rows, columns] += part[seen]
 
 
 def _contact_shadow(opacity: Plane) -> Plane:

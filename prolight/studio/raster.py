@@ -28,6 +28,16 @@ def bands(height: int) -> Iterator[slice]:
     return (slice(top, top + BAND_ROWS) for top in range(0, height, BAND_ROWS))
 
 
+def strips(height: int, rows: int, margin: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Rows to be made, the rows that are looked at for them, and where in these they lie.
+
+    For work that looks up to `margin` rows around each pixel: no seam shows.
+    """
+    for top in range(0, height, rows):
+        bottom, first = min(height, top + rows), max(0, top - margin)
+        yield slice(top, bottom), slice(first, min(height, bottom + margin)), slice(top - first, bottom - first)
+
+
 def size_of(pixels: npt.NDArray[Number]) -> tuple[int, int]:
     """Width and height."""
     return pixels.shape[1], pixels.shape[0]
