@@ -31,7 +31,7 @@ async def measure(home: Path, effort: Effort, say: Say) -> Figures:
 
     The processor time beside each is what stays when other processes want the core as well.
     """
-    with _one_core() as pinned:
+    with one_core() as pinned:
         first, later = [], []
         for turn in range(effort.repeat):
             taken = await _calls(home / str(turn), effort.runs)
@@ -104,7 +104,7 @@ def _size() -> tuple[int, int]:
 
 
 @contextmanager
-def _one_core() -> Iterator[bool]:
+def one_core() -> Iterator[bool]:
     """Bind this process to one core in here; False where the system knows no such thing (macOS)."""
     if not hasattr(os, "sched_setaffinity"):
         yield False

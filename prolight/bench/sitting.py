@@ -19,6 +19,7 @@ class Name(StrEnum):
     OVERHEAD = "overhead"
     STORE = "store"
     RELIGHT = "relight"
+    STUDIO = "studio"
     RECOVERY = "recovery"
     CLIENT = "client"
 

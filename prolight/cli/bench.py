@@ -12,13 +12,13 @@ from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
 if TYPE_CHECKING:
     from rich.table import Table
 
-Benchmark = Literal["overhead", "store", "relight", "recovery", "client"]
+Benchmark = Literal["overhead", "store", "relight", "studio", "recovery", "client"]
 NOT_FIGURES = ("bench", "goals", "machine")
 
 
 def bench(
     name: Annotated[
-        Literal["overhead", "store", "relight", "recovery", "client"], typer.Argument(help="What to measure.")
+        Literal["overhead", "store", "relight", "studio", "recovery", "client"], typer.Argument(help="What to measure.")
     ],
     quick: Annotated[bool, typer.Option("--quick", help="A small sample: does it work, and about how fast?")] = False,
     repeat: Annotated[int | None, typer.Option(min=1, help="Repetitions; figures are their medians.")] = None,
@@ -27,8 +27,8 @@ def bench(
 ) -> ExitCode:
     """Measure this installation.
 
-    `overhead` against a stock Celery chain, `store`: commits, `relight`: one picture, `recovery` of a killed
-    worker, `client`: its import.
+    `overhead` against a stock Celery chain, `store`: commits, `relight`: one picture, `studio`: its operations
+    and memory, `recovery` of a killed worker, `client`: its import.
     Starts what it needs, in a folder of its own, and removes it. An unmet goal is said, and is no failure.
     """
     from prolight.bench import Name, sit

@@ -17,7 +17,7 @@ from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.schemas import compact_json
 from prolight.studio.calls import CallLog
 from prolight.studio.server import build_app, build_server
-from prolight.studio.studio import PIXEL_SLOTS, Studio
+from prolight.studio.studio import MOST_PIXELS, PIXEL_SLOTS, Studio
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 GOODBYE_SECONDS = 5
@@ -39,7 +39,7 @@ class _Announcing(uvicorn.Server):
 def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     calls = CallLog()
-    studio = Studio(LocalArtifacts(options.artifacts), slots=options.slots)
+    studio = Studio(LocalArtifacts(options.artifacts), slots=options.slots, most_pixels=options.max_pixels)
     server = build_server(studio, calls)
     try:
         if options.stdio:
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free port and prints it")
     parser.add_argument("--stdio", action="store_true", help="speak MCP on stdin and stdout instead")
     parser.add_argument("--slots", type=int, default=PIXEL_SLOTS, help="calls that work on pixels at the same time")
+    parser.add_argument("--max-pixels", type=int, default=MOST_PIXELS, help="of a picture that is worked on")
     parser.add_argument(
         "--allowed-host", action="append", default=[], help="a further Host header to answer, host:port"
     )

@@ -12,6 +12,7 @@ from prolight.studio.colour import (
     LUMA_WEIGHTS,
     Linear,
     Pixels,
+    channel_range,
     light_colour,
     shoulder,
     to_linear,
@@ -87,8 +88,8 @@ def white_balance(pixels: Pixels, cast: Cast, neutralise: float, kelvin: float, 
         if not neutralise or not cast.found:
             return linear * gain
         # What is white in all channels was burnt out: its cast is gone, and taking it out would colour it.
-        kept = np.clip((linear.min(axis=-1, keepdims=True) - np.float32(BURNT)) / np.float32(1 - BURNT), 0, 1)
-        return np.asarray(linear * (1 + neutral * (1 - kept)) * gain, np.float32)
+        kept = np.clip((channel_range(linear)[0] - np.float32(BURNT)) / np.float32(1 - BURNT), 0, 1)
+        return np.asarray(linear * (1 + neutral * (1 - kept[..., None])) * gain, np.float32)
 
     brightest = max(float(balanced(to_linear(pixels[rows]), rows).max()) for rows in bands(len(pixels)))
     return toned(pixels, lambda linear, rows: shoulder(balanced(linear, rows), brightest))

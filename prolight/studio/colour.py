@@ -140,9 +140,18 @@ def shoulder(linear: Linear, brightest: float | None = None) -> Linear:
 
 def into_gamut(linear: Linear) -> Linear:
     """Colours outside 0..1 moved towards the grey of their luminance until they fit; hue and luminance stay."""
-    grey = np.clip(luminance(linear), 0, 1)[..., None]
-    most, least = linear.max(axis=-1, keepdims=True), linear.min(axis=-1, keepdims=True)
+    least, most = channel_range(linear)
+    if least.min() >= 0 and most.max() <= 1:
+        return linear
+    grey = np.clip(luminance(linear), 0, 1)
     tiny = np.float32(1e-6)
-    above = np.where(most > 1, (1 - grey) / np.maximum(most - grey, tiny), 1)
-    below = np.where(least < 0, grey / np.maximum(grey - least, tiny), 1)
-    return np.asarray(grey + np.minimum(above, below) * (linear - grey), np.float32)
+    above = np.where(most > 1, (1 - grey) / np.maximum(most - grey, tiny), np.float32(1))
+    below = np.where(least < 0, grey / np.maximum(grey - least, tiny), np.float32(1))
+    return np.asarray(grey[..., None] + np.minimum(above, below)[..., None] * (linear - grey[..., None]), np.float32)
+
+
+def channel_range(linear: Linear) -> tuple[Plane, Plane]:
+    """The least and the greatest of each pixel's channels."""
+    red, green, blue = (linear[..., channel] for channel in range(3))
+    least = np.minimum(np.minimum(red, green), blue)
+    return least, np.maximum(np.maximum(red, green), blue)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from prolight.schemas import Value
 from prolight.studio.colour import DAYLIGHT_KELVIN, MIDDLE_GREY, Linear, Plane, light_colour, luminance, shoulder
-from prolight.studio.raster import bands, blurred, fitted, reduced, scaled, size_of, stretched_rows
+from prolight.studio.raster import bands, blurred, fitted, reduced, scaled, stretched_rows
 from prolight.studio.shape import normals
 
 LIGHT_SIDE = 768
@@ -177,14 +177,17 @@ def _on_backdrop(shape: tuple[int, ...], light: Light) -> Plane:
 
 def _add_rim(lit: Linear, scene: _Scene, light: Light, linear: Linear, alpha: Plane) -> None:
     """Add a rim's light to `lit`, at full size: on the subject's own colour, and as sheen that keeps its grain."""
-    glow = scaled(_rim_shape(scene, light), size_of(alpha)) * alpha
     reach = GRAIN_REACH * max(scene.light.shape)
     share = blurred(scene.alpha, reach) + np.float32(1e-3)
     around = blurred(scene.light * scene.alpha, reach) / share + np.float32(0.1 * scene.level + 1e-4)
-    grain = np.minimum(luminance(linear) / scaled(around, size_of(alpha)), GRAIN_LIMIT)
-    sheen = np.float32(RIM_SHEEN * (scene.level + MIDDLE_GREY) / 2) * grain
-    for rows in bands(len(lit)):
-        lit[rows] += (linear[rows] * np.float32(RIM_BODY) + sheen[rows, :, None]) * light.colour * glow[rows, :, None]
+    strength = np.float32(RIM_SHEEN * (scene.level + MIDDLE_GREY) / 2)
+    height, width = alpha.shape
+    shape, around = (scaled(part, (width, len(part))) for part in (_rim_shape(scene, light), around))
+    for rows in bands(height):
+        grain = np.minimum(luminance(linear[rows]) / stretched_rows(around, height, rows), GRAIN_LIMIT)
+        glow = stretched_rows(shape, height, rows) * alpha[rows]
+        sheen = linear[rows] * np.float32(RIM_BODY) + (strength * grain)[..., None]
+        lit[rows] += sheen * light.colour * glow[..., None]
 
 
 def _rim_shape(scene: _Scene, light: Light) -> Plane:

@@ -22,6 +22,10 @@ class Picture:
     alpha: Codes | None = None
 
     @property
+    def pixel_count(self) -> int:
+        return int(self.pixels.shape[0]) * int(self.pixels.shape[1])
+
+    @property
     def nbytes(self) -> int:
         return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -35,10 +36,15 @@ Result = TypeVar("Result")
 
 PIXEL_SLOTS = 2
 """How many calls work on pixels at the same time; the others wait."""
-PICTURE_SHELF_BYTES = 96 * 1024 * 1024
-"""Decoded pictures that are kept: about twelve of 2.5 megapixels."""
-MASK_SHELF_BYTES = 96 * 1024 * 1024
-"""Masks that are kept: about nine of 2.5 megapixels."""
+MOST_PIXELS = 24_000_000
+"""Of a picture that is worked on, or made: such a call takes up to 1.3 GB. Larger ones are measured, exported or
+made smaller, which takes less."""
+LARGE_PIXELS = 8_000_000
+"""From here on pictures are worked on one at a time."""
+PICTURE_SHELF_BYTES = 32 * 1024 * 1024
+"""Decoded pictures that are kept: five of two megapixels."""
+MASK_SHELF_BYTES = 32 * 1024 * 1024
+"""Masks that are kept: four of two megapixels."""
 
 
 class Unsupported(ProLightError):
@@ -82,8 +88,10 @@ class Studio:
     and it is the subject's mask wherever one is needed.
     """
 
-    def __init__(self, store: ArtifactStore, *, slots: int = PIXEL_SLOTS) -> None:
+    def __init__(self, store: ArtifactStore, *, slots: int = PIXEL_SLOTS, most_pixels: int = MOST_PIXELS) -> None:
         self._store = store
+        self._most_pixels = most_pixels
+        self._one_large = threading.Lock()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="pixels")
         self._pictures: Shelf[Picture] = Shelf(PICTURE_SHELF_BYTES)
         self._masks: Shelf[Subject] = Shelf(MASK_SHELF_BYTES)
@@ -95,7 +103,7 @@ class Studio:
     async def inspect(self, picture: str, masking: Masking = OWN) -> Inspection:
         given = await self._load(picture)
         find = await self._finder(picture, given, masking)
-        return await self._in_thread(lambda: inspect(given.opaque(), find()))
+        return await self._in_thread(lambda: inspect(given.opaque(), find()), given)
 
     async def relight(self, picture: str, lighting: Lighting, masking: Masking = OWN) -> Made:
         def work(given: Picture, subject: Subject) -> tuple[Picture, tuple[str, ...]]:
@@ -145,6 +153,8 @@ class Studio:
         return await self._cut(picture, masking, work)
 
     async def product_shot(self, picture: str, shot: product.Shot, masking: Masking = OWN) -> Made:
+        self._need_room(shot.width * shot.height, "the product shot")
+
         def work(given: Picture, subject: Subject) -> tuple[Picture, tuple[str, ...]]:
             _need_subject(subject)
             pixels, scale = product.product_shot(given.pixels, subject.alpha, shot)
@@ -153,32 +163,45 @@ class Studio:
         return await self._with_subject(picture, masking, work)
 
     async def increase_resolution(self, picture: str, factor: int) -> Made:
-        return await self._made(picture, lambda given: (increase_resolution(given, factor), ()))
+        def work(given: Picture) -> tuple[Picture, tuple[str, ...]]:
+            self._need_room(given.pixel_count * factor**2, "the enlarged picture")
+            return increase_resolution(given, factor), ()
+
+        return await self._made(picture, work)
 
     async def resize(self, picture: str, width_px: int | None, height_px: int | None, fit: Fit, colour: str) -> Made:
-        return await self._made(picture, lambda given: (resize(given, width_px, height_px, fit, colour), ()))
+        if width_px is not None and height_px is not None and fit != "inside":
+            self._need_room(width_px * height_px, "the resized picture")
+        return await self._made(
+            picture, lambda given: (resize(given, width_px, height_px, fit, colour), ()), any_size=True
+        )
 
     async def export(self, picture: str, form: Format, long_side_px: int | None, quality: int) -> Made:
         given = await self._load(picture)
-        content = await self._in_thread(lambda: exporting.export(given, form, long_side_px, quality))
+        content = await self._in_thread(lambda: exporting.export(given, form, long_side_px, quality), given)
         return Made(artifact=await self._store.put(content, media_type=f"image/{form}"))
 
     async def _toned(self, picture: str, tone: Callable[[Pixels], Pixels]) -> Made:
         return await self._made(picture, lambda given: (given.recoloured(tone(given.pixels)), ()))
 
-    async def _made(self, picture: str, work: Callable[[Picture], tuple[Picture, tuple[str, ...]]]) -> Made:
+    async def _made(
+        self, picture: str, work: Callable[[Picture], tuple[Picture, tuple[str, ...]]], *, any_size: bool = False
+    ) -> Made:
         given = await self._load(picture)
+        if not any_size:
+            self._need_room(given.pixel_count, "the picture")
 
         def worked() -> tuple[bytes, Picture, tuple[str, ...]]:
             made, warnings = work(given)
             return encode_lossless(made), made, warnings
 
-        return await self._keep(*await self._in_thread(worked))
+        return await self._keep(*await self._in_thread(worked, given))
 
     async def _with_subject(
         self, picture: str, masking: Masking, work: Callable[[Picture, Subject], tuple[Picture, tuple[str, ...]]]
     ) -> Made:
         given = await self._load(picture)
+        self._need_room(given.pixel_count, "the picture")
         find = await self._finder(picture, given, masking)
 
         def worked() -> tuple[bytes, Picture, tuple[str, ...], Subject]:
@@ -186,7 +209,7 @@ class Studio:
             made, warnings = work(given, subject)
             return encode_lossless(made), made, warnings, subject
 
-        return await self._keep(*await self._in_thread(worked))
+        return await self._keep(*await self._in_thread(worked, given))
 
     async def _cut(self, picture: str, masking: Masking, work: Callable[[Picture, Subject], Picture]) -> Made:
         """Work that needs a subject, and says when its mask is doubtful."""
@@ -238,9 +261,24 @@ class Studio:
             warnings=warnings,
         )
 
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+    def _need_room(self, pixels: int, what: str) -> None:
+        if pixels > self._most_pixels:
+            raise Unsupported(
+                f"{what} has {pixels / 1e6:.3g} megapixels, the studio works on {self._most_pixels / 1e6:.3g}: "
+                "`resize` makes a picture smaller first"
+            )
+
+    async def _in_thread(self, work: Callable[[], Result], given: Picture | None = None) -> Result:
+        """Off the event loop. Work on a large picture (`given`) waits for its turn."""
+
+        def in_turn() -> Result:
+            if given is None or given.pixel_count <= LARGE_PIXELS:
+                return work()
+            with self._one_large:
+                return work()
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, in_turn)
         except (TooLarge, product.TooSmall) as error:
             raise Unsupported(str(error)) from error
 

@@ -19,8 +19,9 @@ from prolight.adapters.registry import studio_tools
 from prolight.studio.calls import KEY_META, MAX_CALLS_KEPT, Call, CallLog
 from prolight.studio.codec import decode
 from prolight.studio.mask import find_subject
+from prolight.studio.product import Shot
 from prolight.studio.server import build_server
-from prolight.studio.studio import Studio
+from prolight.studio.studio import Studio, Unsupported
 from prolight.studio.tools import TOOL_ERROR
 
 from .pictures import CAT, HELMET, VASE, as_file, flat, noise, photo
@@ -204,6 +205,24 @@ async def test_a_cut_out_keeps_its_alpha_through_tone_and_size_and_is_its_own_ma
     assert flattened.alpha is None and (flattened.pixels[:3, :3] >= 250).all()
     shot = await bench.call("product_shot", picture=lit["artifact"]["id"], width_px=200, height_px=200)
     assert (decode(await bench.store.get(shot["artifact"]["id"])).pixels[:8] == 255).all()
+
+
+async def test_a_picture_that_is_too_large_is_refused_until_it_was_made_smaller(bench: Bench) -> None:
+    small = Studio(bench.store, most_pixels=90_000)
+    picture = await bench.photo(HELMET, 400)
+    for refused in (
+        small.adjust_exposure(picture, 1, 0, 0),
+        small.remove_background(picture),
+        small.product_shot(picture, Shot(width=301, height=300)),
+    ):
+        with pytest.raises(Unsupported, match="`resize` makes a picture smaller first"):
+            await refused
+    assert (await small.inspect(picture)).width == 390
+    done = await small.resize(picture, 250, None, "inside", "#ffffff")
+    assert (await small.adjust_exposure(done.artifact.id, 1, 0, 0)).artifact.width == 250
+    with pytest.raises(Unsupported, match="the enlarged picture"):
+        await small.increase_resolution(done.artifact.id, 2)
+    small.close()
 
 
 async def test_a_subject_that_would_be_enlarged_too_much_is_a_typed_error(bench: Bench) -> None:
