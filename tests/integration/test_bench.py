@@ -56,6 +56,17 @@ def test_relight_times_calls_with_and_without_their_mask(tmp_path: Path) -> None
     assert record["first_cpu_seconds"] > record["p50_cpu_seconds"] > 0
 
 
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_studio_times_every_operation_and_bounds_its_memory(tmp_path: Path) -> None:
+    record = bench("studio", 1, tmp_path)
+    assert (
+        min(record["cpu_seconds"].values()) > 0 and record["times_counterpart"].keys() <= record["cpu_seconds"].keys()
+    )
+    assert record["done_at_50_megapixels"] == ["inspect_image", "resize", "export"]
+    assert all(goal["met"] for goal in record["goals"])
+
+
 @on_linux
 @pytest.mark.heavy
 @pytest.mark.timeout(300)
