@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -23,7 +23,7 @@ from prolight.adapters.redis_store import RedisStore
 from prolight.audit import Audit
 from prolight.bootstrap import connect_artifacts, connect_store
 from prolight.determinism import fingerprint, sha256
-from prolight.errors import InvalidInput, NothingFinished
+from prolight.errors import InvalidInput
 from prolight.events import Blocked, Event, Status, Warned, parse
 from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
@@ -84,6 +84,7 @@ class AsyncClient:
         brief: str,
         *,
         ask: bool = False,
+        approve_result: bool = False,
         budget_usd: Decimal | str | None = None,
         deadline: timedelta | float | None = None,
         metadata: dict[str, str] | None = None,
@@ -92,7 +93,8 @@ class AsyncClient:
     ) -> str:
         """Accept a run and answer its id. With an idempotency key: the same run for the same content.
 
-        `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan.
+        `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan,
+        with `approve_result` the finished pictures.
         `budget_usd` and `deadline` (of working time; a bare number is seconds) stand for the settings' own.
         Nothing is kept of what is refused. Raises `InvalidInput`, `ArtifactMissing`.
         """
@@ -100,6 +102,7 @@ class AsyncClient:
         asked = {
             "brief": brief,
             "ask": ask,
+            "approve_result": approve_result,
             "budget_usd": budget_usd,
             "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
             "metadata": metadata or {},
@@ -196,6 +199,11 @@ class AsyncClient:
             edited=edited,
         )
 
+    async def publish(self, run_id: str, pictures: Collection[str], *, by: str | None = None) -> Snapshot:
+        """COMPLETED with exactly these finished pictures, by artifact id. Raises `PicturesChanged`, `IllegalMove`."""
+        store, by = await self._opened(), by or principal()
+        return await commands.publish(store, run_id, pictures, by=by, deadlines=self.settings.deadlines)
+
     async def reject(self, run_id: str, *, reason: str = "", by: str | None = None) -> Snapshot:
         """REJECTED, for good. Raises `IllegalMove` when the run waits for no approval."""
         store, by = await self._opened(), by or principal()
@@ -282,12 +290,12 @@ class AsyncClient:
         """Let these stages (none: all) go on."""
         await (await self._opened()).resume(stages or tuple(Stage))
 
-    async def artifacts(self, run_id: str) -> tuple[Artifact, ...]:
-        """The finished pictures, for `download`. Raises `NothingFinished` for a run that is not COMPLETED."""
-        run = (await self.get(run_id)).run
-        if run.state is not State.COMPLETED or not run.exec_result or not run.exec_result.outputs:
-            raise NothingFinished(f"run {run_id} is {run.state} and has no finished pictures: `prolight show {run_id}`")
-        return run.exec_result.outputs
+    async def artifacts(self, run_id: str, *, unapproved: bool = False) -> tuple[Artifact, ...]:
+        """The finished pictures, for `download`; those that still wait for a person only as `unapproved`.
+
+        Raises `NothingFinished` for a run that has none.
+        """
+        return lifecycle.given_out((await self.get(run_id)).run, unapproved=unapproved)
 
     async def download(self, artifact: Artifact | str) -> bytes:
         """The bytes of a picture, by itself or its id, verified. Raises `ArtifactMissing`."""
@@ -361,6 +369,7 @@ class Client:
     wait = _sync(AsyncClient.wait)
     cancel = _sync(AsyncClient.cancel)
     approve = _sync(AsyncClient.approve)
+    publish = _sync(AsyncClient.publish)
     reject = _sync(AsyncClient.reject)
     review = _sync(AsyncClient.review)
     failed = _sync(AsyncClient.failed)

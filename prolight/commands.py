@@ -1,4 +1,4 @@
-"""What people and callers ask of a run that exists: cancel, approve, reject, review, fail.
+"""What people and callers ask of a run that exists: cancel, approve, publish, reject, review, fail.
 
 Each reads the run, lets the lifecycle decide, and commits; where somebody else was faster, it reads and decides again.
 """
@@ -6,7 +6,7 @@ Each reads the run, lets the lifecycle decide, and commits; where somebody else 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from prolight import answers, lifecycle
@@ -71,6 +71,21 @@ async def approve(
             return answers.approved(run, plan_hash, by=by, now=now, deadlines=deadlines), {}
         lock = _lock_for(edited, run)
         return answers.edited(run, plan_hash, edited, lock, by=by, now=now, deadlines=deadlines), {}
+
+    return await _carry_out(store, run_id, decide)
+
+
+async def publish(
+    store: RunStore, run_id: str, pictures: Collection[str], *, by: str, deadlines: Deadlines
+) -> Snapshot:
+    """COMPLETED with exactly these finished pictures.
+
+    Raises `PicturesChanged` when others wait, `IllegalMove` when none do or the deadline has passed.
+    """
+    by = _principal(by)
+
+    async def decide(base: Snapshot) -> Decided:
+        return answers.published(base.run, pictures, by=by, now=store.now(), deadlines=deadlines), {}
 
     return await _carry_out(store, run_id, decide)
 

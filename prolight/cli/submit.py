@@ -31,6 +31,9 @@ def submit(
         float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
     ] = None,
     ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve the plan.")] = False,
+    approve_result: Annotated[
+        bool, typer.Option("--approve-result", help="Wait for a person to approve the finished pictures.")
+    ] = False,
     budget: Annotated[str | None, typer.Option(metavar="USD", help="The most that this run may spend.")] = None,
     deadline: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Of working time; later the run is FAILED.")
@@ -45,6 +48,7 @@ def submit(
         raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
     request = {
         "ask": ask,
+        "approve_result": approve_result,
         "budget_usd": budget,
         "deadline": deadline,
         "run_id": run_id,

@@ -57,10 +57,12 @@ class Approval(Value):
 
     subject: Literal["plan", "result"]
     reasons: tuple[str, ...]
-    asked_at: float
-    until: float
+    asked_at: float = 0.0
+    until: float = 0.0
     """Silence up to here means no."""
     plan_hash: str = ""
+    pictures: tuple[str, ...] = ()
+    """The artifact ids that wait, where the result does."""
     decision: Literal["approved", "edited", "rejected", "expired"] | None = None
     decided_by: str | None = None
     decided_at: float | None = None
@@ -126,6 +128,8 @@ class RunRequest(Value):
     metadata: dict[str, str] = Field(default_factory=dict)
     ask: bool = False
     """A person has to approve the plan before it is carried out."""
+    approve_result: bool = False
+    """A person has to approve the finished pictures before anything gives them out as finished."""
     budget_usd: Usd | None = None
     deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of working time: the clock stands still while a person is awaited."""
@@ -183,6 +187,8 @@ class RunContext(Value):
     metadata: dict[str, str] = Field(default_factory=dict)
     ask: bool = False
     """A person has to approve the plan before it is carried out."""
+    approve_result: bool = False
+    """A person has to approve the finished pictures before anything gives them out as finished."""
     state: State = State.PLANNING
     plan: Plan | None = None
     critique: Critique | None = None
