@@ -122,13 +122,14 @@ def connect_studio_in_process(settings: Settings) -> McpTools:
 
 def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway, model: ChatModel | None = None) -> Attempts:
     """The three agents over these ports; the settings name the model where none is given."""
+    from prolight.adapters.offline_model import OfflineModel
     from prolight.agents import Critic, Executor, Planner
     from prolight.attempt import Attempts
 
     model, policy, deadlines = model or connect_model(settings), settings.policy, settings.deadlines
     agents = (
         Planner(model, tools, policy, deadlines),
-        Critic(model, tools, policy, deadlines),
+        Critic(model, tools, policy, deadlines, OfflineModel()),
         Executor(tools, policy, settings.parallel_steps),
     )
     return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry, settings.ledger)

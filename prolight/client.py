@@ -22,13 +22,11 @@ from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
 from prolight.audit import Audit
 from prolight.bootstrap import connect_artifacts, connect_store
-from prolight.determinism import fingerprint, sha256
-from prolight.errors import InvalidInput
+from prolight.door import Door
 from prolight.events import Blocked, Event, Status, Warned, parse
 from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.naming import new_run_id, principal
-from prolight.pictures import ingest
 from prolight.ports import Process, Snapshot
 from prolight.redrive import EVERY_FAILURE, Failures, redrive
 from prolight.schemas import Artifact, Plan, RunRequest, Stage, State
@@ -81,10 +79,11 @@ class AsyncClient:
     async def submit(
         self,
         picture: bytes | Path | str,
-        brief: str,
+        brief: str = "",
         *,
         ask: bool = False,
         approve_result: bool = False,
+        recipe: str | None = None,
         budget_usd: Decimal | str | None = None,
         deadline: timedelta | float | None = None,
         metadata: dict[str, str] | None = None,
@@ -94,32 +93,26 @@ class AsyncClient:
         """Accept a run and answer its id. With an idempotency key: the same run for the same content.
 
         `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan,
-        with `approve_result` the finished pictures.
+        with `approve_result` the finished pictures. `recipe` is a COMPLETED run whose plan is applied to this picture;
+        the brief is its, too, where none is given.
         `budget_usd` and `deadline` (of working time; a bare number is seconds) stand for the settings' own.
         Nothing is kept of what is refused. Raises `InvalidInput`, `ArtifactMissing`.
         """
-        store = await self._opened()
-        asked = {
-            "brief": brief,
-            "ask": ask,
-            "approve_result": approve_result,
-            "budget_usd": budget_usd,
-            "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
-            "metadata": metadata or {},
-            "idempotency_key": idempotency_key,
-            "run_id": run_id,
-        }
-        if isinstance(picture, str):
-            found = await assets.find(self.artifact_store, picture)
-            request = RunRequest.parse(picture_id=found.id, asset_id=picture, **asked)
-        else:
-            content = assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
-            taken = await asyncio.to_thread(ingest, content, self.settings.picture_limits)
-            request = RunRequest.parse(picture_id=sha256(taken.content), **asked)
-            self._check_limits(request)
-            await store.identify_artifacts(self.artifact_store.identity)
-            await self.artifact_store.put(taken.content, media_type=taken.media_type)
-        return await self.enqueue(request)
+        return await (await self._door()).submit(
+            picture,
+            brief,
+            ask=ask,
+            approve_result=approve_result,
+            recipe=recipe,
+            budget_usd=budget_usd,
+            deadline=deadline,
+            metadata=metadata,
+            idempotency_key=idempotency_key,
+            run_id=run_id,
+        )
+
+    async def _door(self) -> Door:
+        return Door(await self._opened(), self.artifact_store, self.settings)
 
     async def _keep(self, picture: bytes | Path | str) -> Artifact:
         if isinstance(picture, str):
@@ -130,30 +123,7 @@ class AsyncClient:
 
     async def enqueue(self, request: RunRequest) -> str:
         """Accept a run on a picture that the artifact store already holds."""
-        store = await self._opened()
-        self._check_limits(request)
-        await assets.find(self.artifact_store, request.picture_id)
-        decision = lifecycle.submitted(
-            request,
-            request.run_id or new_run_id(),
-            budget_usd=self.settings.budget_usd,
-            now=store.now(),
-            deadlines=self.settings.deadlines,
-        )
-        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"})
-        run_id, _ = await store.create(
-            decision, fingerprint=fingerprint(asked), idempotency_key=request.idempotency_key
-        )
-        return run_id
-
-    def _check_limits(self, request: RunRequest) -> None:
-        budget, most = request.budget_usd, self.settings.max_budget_usd
-        if budget is not None and budget > most:
-            raise InvalidInput(f"is {budget} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="budget_usd")
-        deadline, longest = request.deadline_seconds, self.settings.max_run_deadline_seconds
-        if deadline is not None and deadline > longest:
-            message = f"is {deadline:g} s, at most {longest:g} (PROLIGHT_MAX_RUN_DEADLINE_SECONDS)"
-            raise InvalidInput(message, field="deadline_seconds")
+        return await (await self._door()).enqueue(request)
 
     async def get(self, run_id: str) -> Snapshot:
         """Raises `RunNotFound`."""

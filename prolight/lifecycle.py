@@ -33,6 +33,7 @@ from prolight.schemas import (
     ExecutionResult,
     Lock,
     Plan,
+    Recipe,
     Review,
     RunContext,
     RunError,
@@ -133,7 +134,15 @@ def follow(state: State, move: Move) -> State:
         raise IllegalMove(f"a run that is {state} cannot be {move}") from None
 
 
-def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: float, deadlines: Deadlines) -> Decision:
+def submitted(
+    request: RunRequest,
+    run_id: str,
+    *,
+    recipe: Recipe | None = None,
+    budget_usd: Decimal,
+    now: float,
+    deadlines: Deadlines,
+) -> Decision:
     run = RunContext(
         run_id=run_id,
         asset_id=request.asset_id or request.picture_id,
@@ -142,6 +151,7 @@ def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: flo
         metadata=request.metadata,
         ask=request.ask,
         approve_result=request.approve_result,
+        recipe=recipe,
         budget_usd=budget_usd if request.budget_usd is None else request.budget_usd,
     )
     if request.deadline_seconds is not None:
@@ -189,7 +199,7 @@ def judged(
     if denied:
         error = RunError(code="guardrail_denied", message="; ".join(denied)[:600], stage=Stage.CRITIQUE)
         return failed(run.evolve(critique=critique), error, now=now, deadlines=deadlines, before=(event, *warned))
-    if critique.verdict is Verdict.REVISE and run.round < deadlines.critic_rounds:
+    if critique.verdict is Verdict.REVISE and run.round < deadlines.critic_rounds and run.recipe is None:
         return move(run, Move.REVISED, now, deadlines, event, *warned, critique=critique, round=run.round + 1)
     if not critique.ok:
         asks = (*(finding.message for finding in critique.findings if finding.severity == "blocking"), *asks)

@@ -32,6 +32,8 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
     yield "run", Text.assemble(run.run_id, "  ", state_text(run.state), f" ({_activity(snapshot, now)})")
     if run.parent or snapshot.child:
         yield "redrive", _lines(_line_of(snapshot))
+    if run.recipe:
+        yield "recipe", Text(f"the plan of {run.recipe.run_id}")
     yield "brief", Text(printable(run.brief))
     yield "picture", Text(run.asset_id)
     if run.metadata:

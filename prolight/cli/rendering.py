@@ -191,6 +191,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "spent_usd": str(run.spent_usd),
         "outputs": [output.model_dump(mode="json") for output in outputs(snapshot)],
         "unapproved": [output.model_dump(mode="json") for output in unapproved(snapshot)],
+        "recipe": run.recipe.run_id if run.recipe else None,
         "parent": run.parent,
         "child": snapshot.child or None,
         "waits_for": list(run.approval.reasons) if run.approval and not run.approval.decision else [],

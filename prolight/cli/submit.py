@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 def submit(
     picture: Annotated[str, typer.Argument(help="A file (JPEG, PNG, WebP), or an asset's id or alias.")],
-    brief: Annotated[str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')],
+    brief: Annotated[
+        str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')
+    ] = "",
     *,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Apply the plan of this COMPLETED run; no model is asked.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the run ends or waits for a person.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
@@ -49,12 +54,15 @@ def submit(
     request = {
         "ask": ask,
         "approve_result": approve_result,
+        "recipe": recipe,
         "budget_usd": budget,
         "deadline": deadline,
         "run_id": run_id,
         "idempotency_key": idempotency_key,
         "metadata": metadata(meta or []),
     }
+    if not brief and recipe is None:
+        raise InvalidInput("is missing: say what to make of the picture, or --recipe RUN", field="BRIEF")
     limit = timedelta(seconds=timeout) if timeout is not None else None
     return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
 

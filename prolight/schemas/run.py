@@ -118,6 +118,15 @@ class Turn(Value):
     model: str = ""
 
 
+class Recipe(Value):
+    """The plan of a finished run, for another picture; with the tools and the picture that it was made for."""
+
+    run_id: RunId
+    plan: Plan
+    tool_pins: dict[str, str]
+    figures: dict[str, Any] | None = None
+
+
 class RunRequest(Value):
     """What a caller asks for. Everything is checked here, at the door."""
 
@@ -130,6 +139,8 @@ class RunRequest(Value):
     """A person has to approve the plan before it is carried out."""
     approve_result: bool = False
     """A person has to approve the finished pictures before anything gives them out as finished."""
+    recipe: RunId | None = None
+    """The plan of this run is applied; no model is asked."""
     budget_usd: Usd | None = None
     deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of working time: the clock stands still while a person is awaited."""
@@ -189,6 +200,7 @@ class RunContext(Value):
     """A person has to approve the plan before it is carried out."""
     approve_result: bool = False
     """A person has to approve the finished pictures before anything gives them out as finished."""
+    recipe: Recipe | None = None
     state: State = State.PLANNING
     plan: Plan | None = None
     critique: Critique | None = None

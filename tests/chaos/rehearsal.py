@@ -261,7 +261,7 @@ class Rehearsal:
         policy = Policy(banned_tools=TERMS.policy.banned_tools, approve_above_usd=TERMS.policy.approve_above_usd)
         agents = (
             Planner(self.outside, self.outside, policy, self.deadlines),
-            Critic(self.outside, self.outside, policy, self.deadlines),
+            Critic(self.outside, self.outside, policy, self.deadlines, self.outside),
             Executor(self.outside, policy),
         )
         self.parts = Attempts(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from prolight.adapters.memory_store import MemoryStore
+from prolight.adapters.offline_model import OfflineModel
 from prolight.agents import Critic, Executor, Planner
 from prolight.attempt import Attempt, Attempts
 from prolight.decisions import Deadlines, Decision, Queued
@@ -145,7 +146,7 @@ class World:
     def parts(self) -> Attempts:
         agents = (
             Planner(self.model, self.tools, self.policy, self.deadlines),
-            Critic(self.model, self.tools, self.policy, self.deadlines),
+            Critic(self.model, self.tools, self.policy, self.deadlines, OfflineModel()),
             Executor(self.tools, self.policy),
         )
         return Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(self.retry))
