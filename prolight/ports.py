@@ -97,10 +97,11 @@ class ToolResult:
 class ToolGateway(Protocol):
     """All tool servers, behind one face. Raises `CallError`s only."""
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
-        """By `server.tool` name, of the servers that answer; each is discovered once, then remembered.
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+        """By `server.tool` name, of the servers that answer, as they listed them a short time ago.
 
-        Raises when the server of a `needed` tool does not answer, or when none does.
+        `anew`: those of the `needed` tools list them after this was asked. Raises when the server of a `needed`
+        tool does not answer, or when none does.
         """
         ...
 

@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     """How long past its deadline a try may still reach the other side; only then is a repeat thought of."""
     billed_repeats: int = Field(default=1, ge=0)
     """How often a `billed` call is sent again although it may have been carried out."""
+    tools_fresh_seconds: float = Field(default=5, ge=0)
+    """So long a worker believes what a tool server listed; before a call with effects it asks in any case."""
 
     # Guardrails
     budget_usd: Decimal = Field(default=Decimal(1), ge=0)
