@@ -193,6 +193,8 @@ class Write:
     """A journalled call came to its end: the run does not crash its workers."""
     asks: Mapping[str, int] = field(default_factory=dict)
     """The dependencies that are called once this is written, and how many of those calls are first tries."""
+    restores: bool = False
+    """Without a claim, after the store went back to an older state: epochs that were given out since are left out."""
 
 
 @dataclass(frozen=True, slots=True)
