@@ -154,6 +154,7 @@ def served(port: int = 0, *, good_says: str = "Makes a picture.") -> Iterator[st
 def main() -> None:
     app = Odd(build(sys.argv[2]).streamable_http_app(json_response=True, stateless_http=True))
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so where a socket names TCP only
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
     uvicorn.Server(uvicorn.Config(app, date_header=False, log_level="error", timeout_graceful_shutdown=1)).run(
         sockets=[listener]
