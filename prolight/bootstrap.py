@@ -83,7 +83,8 @@ def connect_tools(settings: Settings, *, studio_here: bool = False) -> ToolGatew
     if studio_here:
         with suppress(ToolsMissing):
             here[STUDIO] = connect_studio_in_process(settings)
-    return ToolServers(tool_servers(settings), here=here, longest_pause=settings.sparing.longest_pause)
+    fresh, longest_pause = timedelta(seconds=settings.tools_fresh_seconds), settings.sparing.longest_pause
+    return ToolServers(tool_servers(settings), here=here, fresh=fresh, longest_pause=longest_pause)
 
 
 def tool_servers(settings: Settings) -> dict[str, Server]:

@@ -152,7 +152,7 @@ class RedisStore:
             base.ver,
             base.claim_id,
             write.op_id,
-            "holder" if write.holder else "client",
+            "holder" if write.holder else "restore" if write.restores else "client",
             place,
             ms,
             run.state.value,
@@ -178,6 +178,8 @@ class RedisStore:
             case "gone":
                 raise RunNotFound(run.run_id)
         self.dependencies.heard(write.asks, pauses)
+        if write.restores:
+            return await self.read(run.run_id)
         return committed(base, write.decision, ver=ver, seq=seq)
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:

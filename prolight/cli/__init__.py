@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "prolight.cli.audit:audit",
         "Is the store in order: nothing left over, missing or lost?",
     ),
+    "restore": ("prolight.cli.restore:restore", "After the store was restored from a backup, before workers start."),
     "doctor": ("prolight.cli.doctor:doctor", "What works here, what does not, and how to mend it."),
     "bench": ("prolight.cli.bench:bench", "Measure this installation."),
 }

@@ -69,7 +69,7 @@ class Approval(Value):
     comment: str = ""
 
 
-Doubt = Literal["outcome_unknown", "code_changed", "tool_changed"]
+Doubt = Literal["outcome_unknown", "code_changed", "tool_changed", "restored"]
 ReviewDecision = Literal["adopted", "resent", "allowed", "abandoned", "expired"]
 
 

@@ -329,9 +329,7 @@ PLAYS: Mapping[str, Play] = {
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})
-REPORTED: Mapping[str, str] = {
-    "tool_changes": "I14: a worker lists a server's tools once, so a tool that changes later is called unseen"
-}
+REPORTED: Mapping[str, str] = {}
 """Plays that convict the product as it is. They are not in profile ci, so that it shows what is new."""
 CONVICTS: Mapping[str, str] = {
     "claim": "stale_outcome",

@@ -169,7 +169,7 @@ class Outside:
     model_version: str = "rehearsal-1"
     prompt_hash: str = "0" * 64
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         return {
             name: Tool(name, name, SCHEMA, pin_of(name), terms.effect, terms.price_usd, CALL_TIMEOUT)
             for name, terms in TOOLS.items()

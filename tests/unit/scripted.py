@@ -86,10 +86,14 @@ class ScriptedTools:
     under_way: int = 0
     most_at_once: int = 0
     discovery: list[Exception] = field(default_factory=list)
+    asked_anew: list[set[str]] = field(default_factory=list)
+    before_effects: list[Exception] = field(default_factory=list)
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
-        if self.discovery:
-            raise self.discovery.pop(0)
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+        if anew:
+            self.asked_anew.append(set(needed))
+        if errors := self.before_effects if anew else self.discovery:
+            raise errors.pop(0)
         return self.offered
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:

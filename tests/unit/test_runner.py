@@ -400,7 +400,7 @@ async def test_a_call_that_may_have_happened_waits_for_a_person_even_when_approv
 class Deaf(ScriptedTools):
     """A tool server that never says what it offers."""
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -408,7 +408,7 @@ class Deaf(ScriptedTools):
 class Torn(ScriptedTools):
     """A tool server whose client cancels itself."""
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         raise asyncio.CancelledError
 
 
