@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from prolight.adapters.redis_store import RedisStore
 from prolight.embedded.valkey import LOOPBACK, free_port
-from prolight.errors import StoreError
+from prolight.errors import StoreError, StoreUnavailable
 from prolight.schemas import Stage
 
 from .backends import WITHIN_SECONDS, Backend, RedisBackend
@@ -53,3 +53,28 @@ async def test_no_server_is_an_error_when_patience_is_spent() -> None:
     with pytest.raises(StoreError, match="no answer from the store at redis://127"):
         await nowhere.read("run-1")
     await nowhere.close()
+
+
+@pytest.mark.parametrize(
+    ("full", "free"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", LOOPBACK, "1"), ("REPLICAOF", "NO", "ONE")),
+    ],
+    ids=["out of memory", "a replica"],
+)
+async def test_what_a_server_cannot_write_now_is_asked_for_again_until_it_can(
+    full: tuple[str, ...], free: tuple[str, ...], backend: Backend, server: Redis
+) -> None:
+    assert isinstance(backend, RedisBackend)
+    hurried = RedisStore(backend.store.url, patience=timedelta(0))
+    await server.execute_command(*full)
+    try:
+        with pytest.raises(StoreUnavailable, match="the store cannot write now"):
+            await hurried.pause([Stage.PLAN], by="ada", reason="none")
+        waiting = asyncio.ensure_future(submit(backend))
+        assert not (await asyncio.wait([waiting], timeout=0.1))[0]
+    finally:
+        await server.execute_command(*free)
+        await hurried.close()
+    assert await waiting == ("run-1", True)
