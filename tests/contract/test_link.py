@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from prolight.adapters.redis_store import RedisStore
-from prolight.embedded.valkey import LOOPBACK, free_port
+from prolight.embedded.valkey import LOOPBACK, ValkeyServer, free_port
 from prolight.errors import StoreError, StoreUnavailable
 from prolight.schemas import Stage
 
@@ -53,6 +54,22 @@ async def test_no_server_is_an_error_when_patience_is_spent() -> None:
     with pytest.raises(StoreError, match="no answer from the store at redis://127"):
         await nowhere.read("run-1")
     await nowhere.close()
+
+
+async def test_who_listens_while_no_server_answers_hears_nothing_until_one_does(tmp_path: Path) -> None:
+    server = ValkeyServer(tmp_path, appendfsync="no")
+    store = RedisStore(server.url, patience=timedelta(0))
+    async with store.listen("news") as woken:
+        assert await woken(timedelta(0)) is None
+        with server:
+            server.start()
+            async with asyncio.timeout(WITHIN_SECONDS), Redis.from_url(server.url) as publisher:
+                while not await publisher.publish("news", "it is here"):
+                    assert await woken(timedelta(0)) is None
+                while (heard := await woken(timedelta(seconds=WITHIN_SECONDS))) is None:
+                    pass
+        assert heard == "it is here"
+    await store.close()
 
 
 @pytest.mark.parametrize(
