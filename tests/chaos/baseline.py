@@ -15,7 +15,8 @@ those of `plays` and `storms`, where a chain has such a place:
 
 Each trial but `popped` has two runs of every effect class. A run is lost when it has no result and no message is left
 of it. An effect is doubled when the World applied it again for the same step of the same run, and silent, because
-nothing in the chain's results says so; `usd` is what the World and the LLM charged for that.
+nothing in the chain's results says so; `usd` is what the World and the LLM charged for that. `autoretries` counts what
+was called again because the machine was too slow for a time-out: many of them would make the figures those of the load.
 """
 
 from __future__ import annotations
@@ -250,10 +251,12 @@ async def measure(home: Path, seed: int, trials: int, runs: int, say: Callable[[
                 say(f"{number + 1}/{trials} {name:<16} {places[name].told()}")
         await storm(stock, runs, places["storm"])
         say(f"storm {places['storm'].told()}")
+        retries = stock.autoretries()
     return {
         "baseline": f"celery {version('celery')}, kombu {version('kombu')}, prefork",
         "seed": seed,
         "visibility_timeout_seconds": app.VISIBILITY_SECONDS,
+        "autoretries": retries,
         "places": {name: counted.told() for name, counted in places.items()},
     }
 

@@ -184,6 +184,10 @@ class Stock:
         waiting = [await self.store.llen(queue) for queue in app.QUEUES]
         return int(sum(waiting) + await self.store.hlen("unacked"))
 
+    def autoretries(self) -> int:
+        """How often a task was tried again by `autoretry_for`."""
+        return sum(log.read_text().count("retry: Retry in") for log in self.home.glob("stock*.log"))
+
     # --- points ---
 
     def hold(self, point: Point) -> None:
