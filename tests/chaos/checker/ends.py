@@ -18,6 +18,7 @@ KEYS = re.compile(
     r"|prolight:(?:runs|ended|due|processes|absent|slots|clock|store|ready:(?:plan|critique|execute))"
     r"|prolight:(?:paused|aside|aside:counts)|prolight:(?:cool|firsts|retries):.+"
     r"|prolight\.(?:plan|critique|execute)|_kombu\.binding(?:\.|_permanent\.|_deadlines).*"
+    r"|unacked_mutex"  # kombu's, for five minutes at most: a store that dies while it is held keeps it so long
 )
 GONE = ("killed", "terminated", "exited")
 OF_A_RUN = ("prolight:run:", "prolight:journal:", "prolight:events:")
@@ -60,7 +61,7 @@ def _stands(thread: list[Audit]) -> Iterator[Stand]:
     document: RunContext | None = None
     journal: dict[str, Entry] = {}
     process = ""
-    for record, following in zip(moves, [*moves[1:], None], strict=True):
+    for record, following in zip(moves, [*moves[1:], None], strict=False):
         document = record.document if isinstance(record, Create | Commit) else document
         journal = {**journal, **record.journal} if isinstance(record, Commit) else journal
         process = record.process if isinstance(record, Claim) else process
