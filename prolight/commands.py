@@ -87,7 +87,7 @@ async def publish(
     async def decide(base: Snapshot) -> Decided:
         return answers.published(base.run, pictures, by=by, now=store.now(), deadlines=deadlines), {}
 
-    return await _carry_out(store, run_id, decide)
+    return await carry_out(store, run_id, decide)
 
 
 async def reject(store: RunStore, run_id: str, *, by: str, comment: str, deadlines: Deadlines) -> Snapshot:

@@ -10,13 +10,14 @@ from typing import Any
 
 from prolight import assets, lifecycle
 from prolight.adapters.redis_store import RedisStore
+from prolight.batches import BatchRequest
 from prolight.determinism import fingerprint, sha256
 from prolight.errors import InvalidInput
 from prolight.naming import new_run_id
 from prolight.pictures import ingest
 from prolight.ports import ArtifactStore
 from prolight.recipes import recipe_of
-from prolight.schemas import Recipe, RunRequest
+from prolight.schemas import Artifact, Recipe, RunRequest
 from prolight.settings import Settings
 
 
@@ -59,6 +60,25 @@ class Door:
         recipe = await self._checked(request)
         await assets.find(self.artifacts, request.picture_id)
         return await self._create(request, recipe)
+
+    async def take_in(self, picture: bytes | Path | str) -> Artifact:
+        """The picture, kept. Raises `InvalidInput`, `ArtifactMissing`."""
+        if isinstance(picture, str):
+            return await assets.find(self.artifacts, picture)
+        limits = self.settings.picture_limits
+        content = assets.read(picture, limits) if isinstance(picture, Path) else picture
+        return await assets.take_in(self.artifacts, content, limits)
+
+    async def check_batch(self, request: BatchRequest) -> None:
+        """Raises `InvalidInput`, `RunNotFound`."""
+        one, most = request.run_budget_usd, self.settings.max_budget_usd
+        if one > most:
+            raise InvalidInput(f"is {one} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="run_budget_usd")
+        if request.budget_usd is not None and request.budget_usd < one:
+            reason = f"is {request.budget_usd} USD, less than the {one} of one run: lower that, too"
+            raise InvalidInput(reason, field="budget_usd")
+        if request.recipe:
+            recipe_of((await self.store.read(request.recipe)).run)
 
     async def _checked(self, request: RunRequest) -> Recipe | None:
         """The recipe, if one is asked for. Raises `InvalidInput`, `RunNotFound`."""

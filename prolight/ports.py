@@ -212,11 +212,12 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found: runs whose time-out needs a decision, and when to look again at the latest."""
+    """What a sweep found: runs whose time-out needs a decision, batches that want a round, and when to look again."""
 
     overdue: tuple[str, ...] = ()
     poisoned: tuple[str, ...] = ()
     again: timedelta | None = None
+    batches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,11 @@ from prolight.adapters.redis_store import RedisStore
 from prolight.attempt import Attempt, Attempts
 from prolight.bootstrap import OUTAGE, build_attempts, connect_artifacts, connect_store, connect_tools
 from prolight.commands import revoke
+from prolight.door import Door
 from prolight.errors import RunNotFound, StoreError, StoreUnavailable
 from prolight.outcomes import Lost, Outcome
 from prolight.ports import Claim, Process, Snapshot
+from prolight.rounds import carry_on
 from prolight.schemas import Stage, State
 from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
@@ -86,6 +88,7 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop
         self._store: RedisStore
         self._attempts: Attempts
+        self._door: Door
 
     # --- called by Celery's thread ---
 
@@ -185,7 +188,8 @@ class Runtime:
     async def _open(self) -> None:
         self._store = connect_store(self.settings, patience=OUTAGE)
         await self._store.open()
-        await self._store.identify_artifacts(connect_artifacts(self.settings).identity)
+        self._door = Door(self._store, connect_artifacts(self.settings), self.settings)
+        await self._store.identify_artifacts(self._door.artifacts.identity)
         log.info("store: %s", (await self._store.durability()).says)
         self._tools = connect_tools(self.settings)
         self._attempts = build_attempts(self.settings, self._store, self._tools)
@@ -287,6 +291,7 @@ class Runtime:
             try:
                 swept = await self._store.sweep()
                 await settle_overdue(self._store, swept, self.settings.deadlines)
+                await carry_on(self._door, swept.batches)
                 await self._look_for_bells()
                 if swept.again is not None:
                     wait = min(wait, swept.again.total_seconds() + 0.002)

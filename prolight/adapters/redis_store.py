@@ -22,6 +22,7 @@ from typing import Any, Self
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
+from prolight.adapters.redis_batches import RedisBatches
 from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
 from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
@@ -73,6 +74,7 @@ class RedisStore:
         self._patience = patience.total_seconds()
         self._told_at, self._told = time.monotonic(), 0.0
         self.dependencies = RedisDependencies(sparing, self._script, self.now)
+        self.batches = RedisBatches(self._script, self._ask, retention)
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
@@ -195,10 +197,10 @@ class RedisStore:
         return await self._sweep(retiring="")
 
     async def _sweep(self, *, retiring: str) -> Swept:
-        _, again, overdue, poisoned = await self._script(
+        _, again, overdue, poisoned, batches = await self._script(
             "sweep", self._lease_ms, DUE_AT_A_TIME, self._crashes_to_poison, retiring
         )
-        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again))
+        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again), tuple(batches))
 
     async def processes(self) -> list[Process]:
         known = pairs(await self._ask("HGETALL", "prolight:processes"))
