@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -30,6 +31,8 @@ DEFAULT_IN_FLIGHT = 32
 LOOK_EVERY = timedelta(seconds=1)
 NOT_STARTED = "NOT_STARTED"
 """What stands for the state of a picture whose run was refused at the door, or never begun."""
+WAITS = "WAITS"
+"""What stands for the state of a picture that has no run yet."""
 
 
 class BatchState(StrEnum):
@@ -90,6 +93,26 @@ class Result(Value):
     reason: str = ""
     outputs: tuple[Artifact, ...] = ()
     spent_usd: Usd = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One picture of a new batch: its name to the caller; bytes, a file, or an asset's id; and a brief of its own."""
+
+    name: str
+    picture: bytes | Path | str
+    brief: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One picture of a batch; `state` is that of its run, or `WAITS` while it has none."""
+
+    number: int
+    name: str
+    run_id: str
+    state: str
+    result: Result | None
 
 
 class Batch(Value):

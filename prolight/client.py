@@ -18,7 +18,7 @@ from prolight.adapters.redis_audit import Progress, audit
 from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
 from prolight.audit import Audit
-from prolight.batches import DEFAULT_IN_FLIGHT, Batch, BatchRequest, Look
+from prolight.batches import DEFAULT_IN_FLIGHT, Batch, BatchRequest, Input, Line, Look
 from prolight.bootstrap import connect_artifacts, connect_store
 from prolight.door import Door
 from prolight.events import Blocked, Event, Status, Warned, parse
@@ -27,7 +27,6 @@ from prolight.lifecycle import PARKED, TERMINAL
 from prolight.naming import new_run_id, principal
 from prolight.ports import Process, Snapshot
 from prolight.redrive import EVERY_FAILURE, Failures, redrive
-from prolight.rounds import Input, Line
 from prolight.schemas import Artifact, Plan, RunRequest, Stage, State
 from prolight.settings import Settings
 from prolight.why import Around, Why, why

@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 from prolight import batches, commands
-from prolight.batches import MAX_PICTURES, Batch, BatchRequest, Picture, Result, Round, run_id_of
+from prolight.batches import MAX_PICTURES, WAITS, Batch, BatchRequest, Input, Line, Picture, Round, run_id_of
 from prolight.door import Door
 from prolight.errors import (
     ArtifactMissing,
@@ -44,15 +42,6 @@ async def carry_on(door: Door, due: Collection[str]) -> None:
             raise
         except Exception:
             log.exception("batch %s cannot go on", batch_id)  # and must not hold up the others
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One picture of a new batch: its name to the caller; bytes, a file, or an asset's id; and a brief of its own."""
-
-    name: str
-    picture: bytes | Path | str
-    brief: str = ""
 
 
 async def begin(
@@ -103,20 +92,6 @@ async def cancel(door: Door, batch_id: str, *, by: str) -> Batch:
         with suppress(IllegalMove, RunNotFound):  # it is over, or never began
             await commands.cancel(door.store, run_id_of(batch_id, number), reason=batch.reason, deadlines=deadlines)
     return batch
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One picture of a batch; `state` is that of its run, or `WAITS` while it has none."""
-
-    number: int
-    name: str
-    run_id: str
-    state: str
-    result: Result | None
-
-
-WAITS = "WAITS"
 
 
 async def lines(door: Door, batch_id: str, numbers: Sequence[int]) -> list[Line]:

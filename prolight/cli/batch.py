@@ -16,14 +16,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from prolight.batches import DEFAULT_IN_FLIGHT, Batch, BatchState, Look
+from prolight.batches import DEFAULT_IN_FLIGHT, Batch, BatchState, Line, Look
 from prolight.cli import manifest
 from prolight.cli.artifacts import SUFFIXES, write
 from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
 from prolight.cli.redrive import dollars
 from prolight.cli.rendering import one_line
 from prolight.errors import InvalidInput
-from prolight.rounds import Line
 from prolight.schemas import State
 from prolight.spoken import duration
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prolight.batches import Input
 from prolight.errors import InvalidInput
-from prolight.rounds import Input
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PICTURE, NAME, BRIEF = ("picture", "file", "path", "image"), ("name", "sku", "id"), ("brief",)

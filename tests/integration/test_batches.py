@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from prolight.batches import BatchState, run_id_of
+from prolight.batches import BatchState, Input, run_id_of
 from prolight.errors import InvalidInput
-from prolight.rounds import Input
 from prolight.schemas import State
 from tests.integration.fleet import Fleet, until
 from tests.integration.test_faults import picture
