@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -23,14 +22,16 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from prolight.adapters import redis_store
+from prolight.embedded.stack import environment
 from prolight.events import Event, parse
 from tests.chaos import failpoints, guards, recording
 from tests.chaos import histories as lines
-from tests.chaos.driving import Control, Program
+from tests.chaos.driving import ROOT, Control, Program
 from tests.chaos.failpoints import Arm
 from tests.chaos.llm import URL_VARIABLE
 from tests.chaos.paid import PRICES
 from tests.chaos.world import declared
+from tests.chaos.zygote import Forked, Zygote
 from tests.integration.fleet import Fleet, until
 
 LANDS_WITHIN = timedelta(seconds=15)
@@ -48,7 +49,6 @@ SETTINGS: dict[str, Any] = {
     "retry_base_seconds": 0.05,
     "retry_cap_seconds": 0.5,
     "effect_grace_seconds": 0.3,
-    "crashes_to_poison": 5,
 }
 CANARY = "sk-canary-7c1e90d4+/model~key"
 """Stands in the workers' environment as the key of a model that they do not use."""
@@ -69,7 +69,7 @@ def _parsed(text: str | bytes) -> Event:
 @dataclass
 class Worker:
     name: str
-    process: subprocess.Popen[bytes]
+    process: Forked
     id: str
     """As it names itself in the store."""
     stopped: bool = False
@@ -96,6 +96,7 @@ class Arena(Fleet):
         self.proxy = Program("tests.chaos.proxy", "--to", str(self.valkey.port), log=home / "proxy.log")
         self.proxied, self.without = proxied, without
         self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
+        self._count = 0
         self.alive: list[Worker] = []
         self.processes: list[lines.Process] = []
         self.heard: list[lines.Heard] = []
@@ -107,6 +108,7 @@ class Arena(Fleet):
         if self.proxied:
             self.proxy.start()
             self.tell_proxy = Control(self.proxy.url)
+        self.zygote = Zygote(self.home, self._environment())
         ready = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(ready))
         await ready.wait()
@@ -118,6 +120,7 @@ class Arena(Fleet):
             await asyncio.gather(self._listening, return_exceptions=True)
         for control in (self.tell_world, self.tell_llm, *([self.tell_proxy] if self.proxied else [])):
             await control.__aexit__()
+        self.zygote.kill()
         await super().__aexit__(*exc)
         for program in (self.world, self.llm, *([self.proxy] if self.proxied else [])):
             program.kill()
@@ -125,24 +128,35 @@ class Arena(Fleet):
     # --- workers ---
 
     async def worker(self, *, gated: bool = False) -> Worker:
-        name = f"worker{len(self.workers) + 1}"
+        self._count += 1
+        name = f"worker{self._count}"
         if gated:
             self.gate(name)
-        environment = {
+        argv = ("-A", "tests.chaos.worker", "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO")
+        log = self.home / f"{name}.log"
+        process = await asyncio.to_thread(self.zygote.celery, *argv, log=log, **{failpoints.NAME_VARIABLE: name})
+
+        async def known() -> str | None:
+            assert process.poll() is None, self.log(name)
+            return next((each.id for each in await self.client.store.processes() if each.pid == process.pid), None)
+
+        worker = Worker(name, process, await until(known, what=f"{name} announces itself: {log}"))
+        self.alive.append(worker)
+        self._note(worker, "started")
+        return worker
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            **environment(self.settings),
+            "PYTHONPATH": str(ROOT),
             failpoints.CONTROL_VARIABLE: str(self.control_folder),
-            failpoints.NAME_VARIABLE: name,
             guards.VARIABLE: ",".join(self.without),
             URL_VARIABLE: self.llm.url,
             "ANTHROPIC_API_KEY": CANARY,
         }
         if self.proxied:
-            environment["PROLIGHT_REDIS_URL"] = f"redis://127.0.0.1:{self.proxy.said.split()[-1]}/0"
-        process = await self.start_worker(app="tests.chaos.worker", **environment)
-        known = await self.client.store.processes()
-        worker = Worker(name, process, next(each.id for each in known if each.pid == process.pid))
-        self.alive.append(worker)
-        self._note(worker, "started")
-        return worker
+            given["PROLIGHT_REDIS_URL"] = f"redis://127.0.0.1:{self.proxy.said.split()[-1]}/0"
+        return given
 
     def gate(self, name: str) -> None:
         (self.control_folder / f"gate.{name}").touch()
@@ -255,6 +269,6 @@ class Arena(Fleet):
             sweep=settings.sweep_seconds,
             review_deadline=settings.review_deadline_seconds,
             max_tries=settings.max_tries,
-            crashes_to_poison=settings.crashes_to_poison,
+            crashes_to_poison=settings.crashes_to_suspect + settings.crashes_to_poison,
             tools=tools,
         )

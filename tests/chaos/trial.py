@@ -37,6 +37,7 @@ class Trial:
         self._reads: list[lines.Read] = []
         self._followers: list[asyncio.Task[None]] = []
         self._parked_for_good: set[str] = set()
+        self._ended: dict[str, Snapshot] = {}
         self.keep_parked = False
         """Nobody answers now."""
         self._process_lines = len(arena.processes)
@@ -110,17 +111,22 @@ class Trial:
             except (StoreError, RunNotFound):
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def look(self) -> list[Snapshot]:
-        """All runs as they stand, as one client sees them."""
+    async def look(self, *, also_ended: bool = False) -> list[Snapshot]:
+        """All runs as they stand, as one client sees them; those that have ended as they were seen then."""
+        if also_ended:
+            self._ended.clear()
         found = []
         for run in self.runs:
             with suppress(StoreError, RunNotFound):
-                seen = await self.arena.client.get(run)
-                self._reads.append(
-                    lines.Read(reader="driver", at=time.time(), run=run, ver=seen.ver, state=seen.run.state)
-                )
-                found.append(seen)
+                found.append(self._ended.get(run) or await self._see(run))
         return found
+
+    async def _see(self, run: str) -> Snapshot:
+        seen = await self.arena.client.get(run)
+        self._reads.append(lines.Read(reader="driver", at=time.time(), run=run, ver=seen.ver, state=seen.run.state))
+        if seen.run.state in TERMINAL:
+            self._ended[run] = seen
+        return seen
 
     # --- people ---
 
@@ -165,11 +171,11 @@ class Trial:
         arena, store = self.arena, self.arena.client.store
         audit = await dump.audit(store)
         keys = {key for record in audit if isinstance(record, lines.Commit) for key in record.journal}
-        settled = [record for record in audit if not isinstance(record, lines.Refused | lines.Told)]
+        settled = [record for record in audit if not isinstance(record, lines.Refused | lines.TakenBack | lines.Told)]
         now = store.now()
         terms = arena.terms()
         still = now - settled[-1].at / 1000 if settled else 0.0
-        ended = all(map(self.over, await self.look()))
+        ended = all(map(self.over, await self.look(also_ended=True)))
         end = await dump.end(
             store,
             self.known(audit),
