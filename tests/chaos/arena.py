@@ -87,15 +87,10 @@ class Arena(Fleet):
             "tests.chaos.world", "--ledger", self.world_ledger, "--artifacts", artifacts, log=home / "world.log"
         )
         self.llm = Program("tests.chaos.llm", "--ledger", self.llm_ledger, log=home / "llm.log")
-        self.world.start()
-        self.llm.start()
-        tools = home / "tools.toml"
-        tools.write_text(declared(self.world.said, TOOL_SECONDS))
-        given = {**SETTINGS, "model": "tests.chaos.llm:model", "tools": "studio", "tools_file": tools}
+        given = {**SETTINGS, "model": "tests.chaos.llm:model", "tools": "studio", "tools_file": home / "tools.toml"}
         super().__init__(home, studio=False, **given)
         self.proxy = Program("tests.chaos.proxy", "--to", str(self.valkey.port), log=home / "proxy.log")
         self.proxied, self.without = proxied, without
-        self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
         self._count = 0
         self.alive: list[Worker] = []
         self.processes: list[lines.Process] = []
@@ -104,9 +99,14 @@ class Arena(Fleet):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
+        programs = [self.world, self.llm, *([self.proxy] if self.proxied else [])]
+        for program in programs:
+            program.launch()
+        await asyncio.gather(*(asyncio.to_thread(program.ready) for program in programs))
+        (self.home / "tools.toml").write_text(declared(self.world.said, TOOL_SECONDS))
+        self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
         setattr(redis_store, "parse", _parsed)  # noqa: B010 - it is a name that the module imports
         if self.proxied:
-            self.proxy.start()
             self.tell_proxy = Control(self.proxy.url)
         self.zygote = Zygote(self.home, self._environment())
         ready = asyncio.Event()
@@ -202,9 +202,11 @@ class Arena(Fleet):
     def world_runs(self) -> bool:
         return self.world.process.poll() is None
 
-    def restart_world(self) -> None:
+    async def restart_world(self) -> None:
         """On the same port; it forgets its rules and holds."""
-        self.world.restart()
+        self.world.kill()
+        self.world.launch()
+        await asyncio.to_thread(self.world.ready)
         self.tell_world.restarted()
 
     # --- failpoints ---

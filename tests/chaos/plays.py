@@ -257,7 +257,7 @@ async def tool_changes(ring: Ring, trial: Trial) -> None:
     trial.landed("tool_changes")
     trial.keep_parked = False
     await trial.quiet()
-    ring.arena.restart_world()
+    await ring.arena.restart_world()
 
 
 async def _parked(trial: Trial) -> bool:

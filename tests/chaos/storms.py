@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+
+from httpx import TransportError
 
 from prolight.embedded import StackFailed
 from prolight.schemas import Stage
@@ -50,7 +53,8 @@ class Storm:
             await self._submit_all()
         finally:
             storm.cancel()
-            await asyncio.gather(storm, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await storm
         await self._calm()
         await self.trial.quiet(PATIENCE)
 
@@ -84,13 +88,14 @@ class Storm:
         for worker in [worker for worker in self.arena.alive if worker.stopped]:
             self.arena.go_on(worker)
         await asyncio.gather(*self._bursts, return_exceptions=True)
-        await self.arena.tell_world.clear()
+        try:
+            await self.arena.tell_world.clear()
+        except TransportError:  # one of its rules was to crash
+            await self.arena.restart_world()
         await self.arena.tell_llm.clear()
         if self.arena.proxied:
             await self.arena.tell_proxy.faults()
         self.arena.disarm()
-        if not self.arena.world_runs:
-            self.arena.restart_world()
         while len(self.arena.alive) < WORKERS:
             await self.arena.worker()
         self.trial.landed("all heals")
@@ -149,11 +154,14 @@ class Storm:
     async def misbehave(self) -> bool:
         """The World or the LLM, with one of the next calls."""
         if not self.arena.world_runs:
-            self.arena.restart_world()
-        if self.random.random() < 0.7:
-            await self.arena.tell_world.script(self.random.choice(WORLD_ACTS), ms=500, retry_after=1)
-        else:
+            await self.arena.restart_world()
+        if self.random.random() < 0.3:
             await self.arena.tell_llm.script(self.random.choice(LLM_ACTS), ms=500, retry_after=1)
+            return True
+        try:
+            await self.arena.tell_world.script(self.random.choice(WORLD_ACTS), ms=500, retry_after=1)
+        except TransportError:  # it crashed just now
+            return False
         return True
 
     async def lose_replies(self) -> bool:
