@@ -107,13 +107,17 @@ async def storm(session: Session, name: str, runs: int, *, at_a_time: int) -> No
         for _ in range(WORKERS):
             await arena.worker()
         for first in range(0, runs, at_a_time):
-            since, label = time.monotonic(), session.name()
-            trial = Trial(arena, label, session.seed * 100_003 + session.played)
             count = min(at_a_time, runs - first)
-            await Storm(arena, trial, runs=count, faults=STORMS[name], every=EVERY[name]).play()
-            folder = session.home / label
-            await trial.leave(folder)
-            await dump.clear(arena.client.store)
-            session.judge(folder, name, since, runs=count)
-            if session.stop:
-                return
+            for _ in range(TAKES):
+                if session.stop or not (await _storm_once(session, arena, name, count)).void:
+                    break
+
+
+async def _storm_once(session: Session, arena: Arena, name: str, runs: int) -> Judged:
+    since, label = time.monotonic(), session.name()
+    trial = Trial(arena, label, session.seed * 100_003 + session.played)
+    await Storm(arena, trial, runs=runs, faults=STORMS[name], every=EVERY[name]).play()
+    folder = session.home / label
+    await trial.leave(folder)
+    await dump.clear(arena.client.store)
+    return session.judge(folder, name, since, runs=runs)

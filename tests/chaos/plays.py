@@ -61,13 +61,19 @@ class Ring:
 Play = Callable[[Ring, Trial], Awaitable[None]]
 
 
+def at(point: Point, stage: Stage) -> str:
+    """Where that is, as the last line names it."""
+    calls = {Stage.PLAN: "plan_call", Stage.CRITIQUE: "critique_call", Stage.EXECUTE: "effect"}
+    return f"{calls[stage] if point in ('started', 'sending', 'replied') else stage}_{point}"
+
+
 def killed(point: Point, stage: Stage = Stage.EXECUTE, *, together: bool = True) -> Play:
     """kill -9 at a point, of all calls at once."""
 
     async def play(ring: Ring, trial: Trial) -> None:
         ring.arena.arm(Arm(point=point, stage=stage, runs=len(CLASSES) if together else 1))
         await _submit(trial)
-        await _dead(ring, trial)
+        await _dead(ring, trial, at(point, stage))
         await trial.quiet()
 
     return play
@@ -79,8 +85,8 @@ def killed_while_held(when: str) -> Play:
     async def play(ring: Ring, trial: Trial) -> None:
         await ring.spare()
         await _hold_all(ring, trial, f"hold_{when}_apply")
-        trial.landed(f"held_{when}_apply")
         ring.arena.end(ring.victim)
+        trial.landed(f"killed_effect_{when}_apply")
         await ring.arena.tell_world.release()
         await ring.take_over()
         await trial.quiet()
@@ -92,7 +98,7 @@ async def killed_mid_cancel(ring: Ring, trial: Trial) -> None:
     await _hold_all(ring, trial, "hold_after_apply")
     ring.arena.arm(Arm(point="cancelled"))
     await asyncio.gather(*(ring.arena.client.cancel(run, reason="no more") for run in trial.runs))
-    await _dead(ring, trial)
+    await _dead(ring, trial, "mid_cancel")
     await ring.arena.tell_world.release()
     await trial.quiet()
 
@@ -114,7 +120,7 @@ def frozen(point: Point, *, until_all_is_over: bool) -> Play:
         arena.arm(Arm(point=point, act="stop", runs=len(CLASSES)))
         await _submit(trial)
         zombie = await arena.hit()
-        trial.landed(f"frozen_{point}", zombie is not None)
+        trial.landed(f"frozen_{at(point, Stage.EXECUTE)}", zombie is not None)
         if zombie is None:
             return
         arena.note_stopped(zombie)
@@ -139,7 +145,7 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     arena.arm(Arm(point="finishing", act="stop"))
     await trial.submit("pure")
     zombie = await arena.hit()
-    trial.landed("frozen_finishing", zombie is not None)
+    trial.landed(f"frozen_{at('finishing', Stage.EXECUTE)}", zombie is not None)
     if zombie is None:
         return
     arena.note_stopped(zombie)
@@ -148,7 +154,7 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     arena.arm(Arm(point="claimed", act="hold"))
     await ring.take_over()
     successor = await arena.hit()
-    trial.landed("held_claimed", successor is not None)
+    trial.landed("successor held after its claim", successor is not None)
     arena.go_on(zombie)
     await arena.terminated(zombie)
     (arena.control_folder / "go").touch()
@@ -277,10 +283,10 @@ async def _hold_all(ring: Ring, trial: Trial, act: str) -> None:
     await asyncio.gather(*(ring.arena.tell_world.held(label=label) for label in labels))
 
 
-async def _dead(ring: Ring, trial: Trial) -> None:
+async def _dead(ring: Ring, trial: Trial, where: str) -> None:
     arm = (ring.arena.control_folder / "arm").read_text() if (ring.arena.control_folder / "arm").exists() else "{}"
     victim = await ring.arena.hit()
-    trial.landed("killed", victim is not None, arm=arm)
+    trial.landed(f"killed_{where}", victim is not None, arm=arm)
     if victim:
         await asyncio.to_thread(ring.arena.gone, victim)
         await ring.take_over()

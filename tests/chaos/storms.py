@@ -55,6 +55,8 @@ class Storm:
             storm.cancel()
             with suppress(asyncio.CancelledError):
                 await storm
+        if not self.trial.faults:
+            self.trial.landed("any fault of the storm", landed=False)
         await self._calm()
         await self.trial.quiet(PATIENCE)
 
