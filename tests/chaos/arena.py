@@ -229,7 +229,7 @@ class Arena(Fleet):
             return None
 
     def disarm(self) -> None:
-        for pattern in ("arm", "hit.*", "go", "bells"):
+        for pattern in ("arm", "hit.*", "go", "bells", "deadly", "clock", "stepped.*"):
             for file in self.control_folder.glob(pattern):
                 file.unlink()
 

@@ -9,7 +9,10 @@ With `runs` > 1 the calls of so many runs wait for each other at the point, so t
     replied     the answer is here, not written   cancelled   the stage was just told to stop
     finishing   the outcome is not committed yet  finished    it is
 
-`gate.NAME` keeps worker NAME from claiming. `bells` says what becomes of bells: `lost` or `doubled`.
+`gate.NAME` keeps worker NAME from claiming. `bells` says what becomes of bells: `lost` or `doubled`. `deadly` names a
+run and what its effect kills: the `worker`, or the `studio`, as which the World then counts; a suspect has its studio
+inside, and dies with it. `clock` has the seconds by which a worker's wall clock is wrong from its next call on; who
+heeds that says so in `stepped.PID`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +40,9 @@ Point = Literal["bell", "claimed", "started", "sending", "replied", "finishing",
 POLL_SECONDS = 0.02
 CONTROL_VARIABLE, NAME_VARIABLE = "CHAOS_CONTROL", "CHAOS_NAME"
 """Where a worker finds its control folder, and its own name."""
+ALONE_VARIABLE = "CHAOS_ALONE"
+"""Is there in the processes of suspects."""
+_true_time = time.time
 
 
 class Arm(BaseModel):
@@ -47,6 +54,11 @@ class Arm(BaseModel):
     runs: int = 1
 
 
+class Deadly(BaseModel):
+    run: str = ""
+    kills: Literal["worker", "studio"] = "worker"
+
+
 class Failpoints:
     """Of this process."""
 
@@ -55,6 +67,25 @@ class Failpoints:
         self._here: set[str] = set()
         self._over = asyncio.Event()
         self._bells = itertools.count(1)
+        self._step = 0.0
+
+    @property
+    def deadly(self) -> Deadly:
+        file = self._control / "deadly"
+        return Deadly.model_validate_json(file.read_text()) if file.exists() else Deadly()
+
+    def meet(self, run: str) -> None:
+        """Who is about to send the effect of a deadly run dies, unless its studio is elsewhere."""
+        if run == self.deadly.run and (self.deadly.kills == "worker" or ALONE_VARIABLE in os.environ):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def step_clock(self) -> None:
+        file = self._control / "clock"
+        step = float(file.read_text()) if file.exists() else 0.0
+        if step != self._step:
+            self._step = step
+            time.time = lambda: _true_time() + step
+            (self._control / f"stepped.{os.getpid()}").touch()
 
     @property
     def gated(self) -> bool:
@@ -163,6 +194,9 @@ def _install_calls(points: Failpoints) -> None:
     async def called(self: ToolServers, tool: Any, arguments: Any, **more: Any) -> Any:
         run = str(arguments.get("label", arguments.get("key"))).partition(".")[0]
         await points.reached("sending", run, Stage.EXECUTE)
+        points.step_clock()
+        points.meet(run)
+        self._servers["world"]._ours = points.deadly.kills == "studio"
         answer = await call(self, tool, arguments, **more)
         await points.reached("replied", run, Stage.EXECUTE)
         return answer

@@ -14,18 +14,20 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from prolight.embedded.guard import guarded
 from prolight.embedded.stack import environment
 from prolight.schemas import Stage, State
 from tests.chaos.arena import LANDS_WITHIN, Arena, Worker
 from tests.chaos.driving import ROOT
-from tests.chaos.failpoints import Arm, Point
+from tests.chaos.failpoints import Arm, Deadly, Point
 from tests.chaos.trial import CLASSES, Trial
 from tests.integration.fleet import until
 
 SOON = timedelta(seconds=20)
+GOOD_ONES = 50
+ALL_GOOD_ONES_WITHIN = timedelta(minutes=2)
 
 
 class Ring:
@@ -161,6 +163,49 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     await trial.quiet()
 
 
+def deadly(kills: Literal["worker", "studio"]) -> Play:
+    """One of many runs kills its worker, or the studio, again and again. Whatever dies is started again."""
+
+    async def play(ring: Ring, trial: Trial) -> None:
+        arena = ring.arena
+        run = f"{trial.name}-{GOOD_ONES // 2}"
+        (arena.control_folder / "deadly").write_text(Deadly(run=run, kills=kills).model_dump_json())
+        if kills == "studio":
+            await arena.tell_world.script("crash_before_apply", label=f"{run}.pure-1")
+        for number in range(1, GOOD_ONES + 2):
+            await trial.submit("pure" if number == GOOD_ONES // 2 else "pure|keyed", follow=False)
+        deaths = 0
+
+        async def over() -> bool:
+            nonlocal deaths
+            if ring.victim.process.poll() is not None:
+                deaths += 1
+                arena.gone(ring.victim)
+                await ring.take_over()
+            if not arena.world_runs:
+                deaths += 1
+                await arena.restart_world()
+                await arena.tell_world.script("crash_before_apply", label=f"{run}.pure-1")
+            return all(map(trial.over, await trial.look()))
+
+        await _happens(over, within=ALL_GOOD_ONES_WITHIN)
+        trial.landed(f"deadly_for_its_{kills}", deaths > 1, deadly=run, deaths=deaths)
+
+    return play
+
+
+async def clock_steps(ring: Ring, trial: Trial) -> None:
+    """The worker's wall clock is an hour ahead, then an hour behind, while its calls are out. The store's is not."""
+    arena = ring.arena
+    for step in (3600, -3600):
+        (arena.control_folder / "clock").write_text(str(step))
+        await _submit(trial)
+        await trial.quiet()
+        stepped = (arena.control_folder / f"stepped.{ring.victim.process.pid}").exists()
+        trial.landed(f"clock_steps_by_{step}", stepped)
+    ring.arena.disarm()
+
+
 def caller_dies(point: str) -> Play:
     """A caller that is gone before it heard anything; another one asks for the same."""
 
@@ -292,9 +337,9 @@ async def _dead(ring: Ring, trial: Trial, where: str) -> None:
         await ring.take_over()
 
 
-async def _happens(condition: Callable[[], Awaitable[Any]]) -> bool:
+async def _happens(condition: Callable[[], Awaitable[Any]], *, within: timedelta = LANDS_WITHIN) -> bool:
     try:
-        return bool(await until(condition, what="it happens", within=LANDS_WITHIN))
+        return bool(await until(condition, what="it happens", within=within))
     except AssertionError:
         return False
 
@@ -332,6 +377,9 @@ PLAYS: Mapping[str, Play] = {
     "overcharged": overcharged,
     "unclear": unclear,
     "tool_changes": tool_changes,
+    "deadly_picture": deadly("worker"),
+    "deadly_for_the_studio": deadly("studio"),
+    "clock_steps": clock_steps,
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})

@@ -12,6 +12,7 @@ from typing import Any
 from httpx import TransportError
 
 from prolight.embedded import StackFailed
+from prolight.errors import StoreUnavailable
 from prolight.schemas import Stage
 from tests.chaos.arena import Arena, Worker
 from tests.chaos.trial import CLASSES, Trial
@@ -82,8 +83,9 @@ class Storm:
         while True:
             await asyncio.sleep(self._every * self.random.uniform(0.5, 1.5))
             name = self.random.choice(sorted(self._faults))
-            if await self._faults[name](self):
-                self.trial.landed(name)
+            with suppress(StoreUnavailable):  # it came just when the store was away
+                if await self._faults[name](self):
+                    self.trial.landed(name)
 
     async def _calm(self) -> None:
         """Everything heals. What the faults began is let end first."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from prolight.errors import IllegalMove, ProLightError, RunNotFound, StoreError
+from prolight.errors import IllegalMove, ProLightError, RunNotFound, StoreError, StoreUnavailable
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.ports import Snapshot
 from prolight.schemas import RunRequest, State
@@ -75,7 +75,12 @@ class Trial:
 
     async def _picture(self) -> str:
         client = self.arena.client
-        await client.store.identify_artifacts(client.artifact_store.identity)
+        while True:
+            try:
+                await client.store.identify_artifacts(client.artifact_store.identity)
+                break
+            except StoreUnavailable:  # only the submit that follows is to meet that
+                await asyncio.sleep(LOOK_SECONDS)
         kept = await client.artifact_store.put(png("picture", "of all trials"), media_type="image/png")
         return kept.id
 

@@ -27,13 +27,14 @@ from typing import Any
 from prolight import suspect
 from prolight.embedded.guard import guarded
 from prolight.embedded.lifeline import die_with
+from tests.chaos import failpoints
 from tests.chaos.driving import ROOT, WITHIN_SECONDS
 
 NEEDED = (
     *("celery.bin.celery", "celery.bin.worker", "celery.apps.worker", "celery.worker.consumer", "celery.fixups.django"),
     *("kombu.transport.redis", "kombu.asynchronous.hub", "kombu.utils.eventio", "celery.app.amqp"),
     *("celery.app.control", "workers.consumer", "workers.pool", "workers.strategy", "workers.tasks", "workers.control"),
-    *("workers.transport", "mcp.client.streamable_http", "tests.chaos.failpoints", "tests.chaos.guards"),
+    *("workers.transport", "mcp.client.streamable_http", "tests.chaos.guards", "tests.chaos.recording"),
     *(*suspect.NEEDED, "tests.chaos.llm"),
 )
 ADDRESS_VARIABLE = "CHAOS_ZYGOTE"
@@ -177,6 +178,7 @@ def _celery(argv: Sequence[str], log: str, environment: Mapping[str, str]) -> No
 def _suspects(fds: Sequence[int], environment: Mapping[str, str]) -> None:
     _stand(*fds)
     os.environ.update(environment)
+    os.environ[failpoints.ALONE_VARIABLE] = "1"
     import_module("tests.chaos.worker")  # it patches
     suspect.main()
 

@@ -122,6 +122,20 @@ def poison_stops(facts: Facts) -> Iterator[Violation | None]:
                         crashes = [*crashes, ""]
                 case _:
                     pass
+    yield from _only_the_deadly_fails(facts)
+
+
+def _only_the_deadly_fails(facts: Facts) -> Iterator[Violation | None]:
+    """Where one run was made to kill whatever works on it, it is poison, and all the others complete."""
+    for fault in facts.history.faults:
+        deadly = fault.planned.get("deadly")
+        for run, end in facts.end.runs.items() if deadly and fault.landed else ():
+            document, code = end.document, end.document.error.code if end.document.error else ""
+            if run == deadly:
+                yield look(code == "poison", run, f"kills its workers, and is {document.state} {code}", "end.json")
+            else:
+                good = document.state is State.COMPLETED
+                yield look(good, run, f"is {document.state} {code} beside {deadly}, which is deadly", "end.json")
 
 
 def _is_no_neighbour(written: Written, crashes: int, most: int) -> Iterator[Violation | None]:

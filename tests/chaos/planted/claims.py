@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prolight.schemas import State
 from tests.chaos.edits import Edited, in_state, is_step, is_tool
-from tests.chaos.histories import TakenBack
+from tests.chaos.histories import Fault, TakenBack
 from tests.chaos.planted.calls import key_of
 from tests.chaos.planted.plant import Plants
 
@@ -140,6 +140,16 @@ def _(h: Edited) -> None:
     place = h.where("audit", kind="commit", run="taken-over")[-1]
     error = h.end.runs["poisonous"].document.error
     h.document(place, error=error)
+
+
+@plant("I16", "a run that was made deadly is cancelled, not convicted")
+def _(h: Edited) -> None:
+    h.put("faults", 0, Fault(name="deadly", planned={"deadly": "frozen"}, landed=True))
+
+
+@plant("I16", "beside a deadly run another one fails")
+def _(h: Edited) -> None:
+    h.put("faults", 0, Fault(name="deadly", planned={"deadly": "poisonous"}, landed=True))
 
 
 @plant("I16", "a process that retired counts as a crash")
