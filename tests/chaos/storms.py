@@ -49,13 +49,13 @@ class Storm:
     async def play(self) -> None:
         if Storm.misbehave not in self._faults.values():
             await self.arena.tell_world.script("slow", times=None, ms=SLOW_MS)
-        storm = asyncio.create_task(self._blow())
+        over = asyncio.Event()
+        storm = asyncio.create_task(self._blow(over))
         try:
             await self._submit_all()
         finally:
-            storm.cancel()
-            with suppress(asyncio.CancelledError):
-                await storm
+            over.set()
+            await storm
         if not self.trial.faults:
             self.trial.landed("any fault of the storm", landed=False)
         await self._calm()
@@ -79,9 +79,12 @@ class Storm:
             groups.append("|".join(self.random.sample(CLASSES, self.random.randint(1, 2))))
         return ",".join(groups)
 
-    async def _blow(self) -> None:
-        while True:
-            await asyncio.sleep(self._every * self.random.uniform(0.5, 1.5))
+    async def _blow(self, over: asyncio.Event) -> None:
+        """Until then; a fault that began is carried through, or its store stays away."""
+        while not over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), self._every * self.random.uniform(0.5, 1.5))
+                return
             name = self.random.choice(sorted(self._faults))
             with suppress(StoreUnavailable):  # it came just when the store was away
                 if await self._faults[name](self):
