@@ -196,7 +196,7 @@ class RedisStore:
         _, again, overdue, poisoned = await self._script(
             "sweep", self._lease_ms, DUE_AT_A_TIME, self._crashes_to_poison, retiring
         )
-        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again))
+        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again), self._crashes_to_poison)
 
     async def processes(self) -> list[Process]:
         known = pairs(await self._ask("HGETALL", "prolight:processes"))

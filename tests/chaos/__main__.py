@@ -25,7 +25,7 @@ from statistics import mean
 
 from tests.chaos.guards import GUARDS
 from tests.chaos.playing import Session, play_all, say, storm
-from tests.chaos.plays import CONVICTS, DECISIVE, PLAYS, PROXIED, REPORTED
+from tests.chaos.plays import AS_SHIPPED, CONVICTS, DECISIVE, LONG, PLAYS, PROXIED, REPORTED
 from tests.chaos.report import exit_code, last_line, summary
 from tests.chaos.storms import STORMS
 
@@ -44,10 +44,12 @@ class Profile:
     runs_under_kills: int
     runs_under_others: int
     runs_a_trial: int
-    reported: bool = True
-    """Also what is known to be convicted."""
+    long: bool = True
+    """Also the long ones, and what is known to be convicted."""
 
     def count(self, play: str) -> int:
+        if play in AS_SHIPPED:
+            return 1
         return self.decisive if play in DECISIVE else self.each
 
     def runs(self, storm: str) -> int:
@@ -55,7 +57,7 @@ class Profile:
 
 
 PROFILES: Mapping[str, Profile] = {
-    "ci": Profile(each=1, decisive=3, runs_under_kills=200, runs_under_others=40, runs_a_trial=50, reported=False),
+    "ci": Profile(each=1, decisive=3, runs_under_kills=200, runs_under_others=40, runs_a_trial=50, long=False),
     "nightly": Profile(
         each=30, decisive=300, runs_under_kills=20_000, runs_under_others=2_000, runs_a_trial=100
     ),
@@ -77,10 +79,18 @@ Job = Callable[[], Awaitable[None]]
 
 
 def _plays(session: Session, profile: Profile, only: str, arenas: int) -> Iterator[Job]:
-    left_out = set() if profile.reported or only else set(REPORTED)
+    left_out = set() if profile.long or only else {*REPORTED, *LONG}
     chosen = [name for name in PLAYS if only in ("", name) and name not in left_out]
+    for name in chosen:
+        if name in AS_SHIPPED:
+            yield partial(play_all, session, [name], quick=False)
     for proxied in (True, False):
-        names = [name for name in chosen if (name in PROXIED) == proxied for _ in range(profile.count(name))]
+        names = [
+            name
+            for name in chosen
+            if (name in PROXIED) == proxied and name not in AS_SHIPPED
+            for _ in range(profile.count(name))
+        ]
         batches = max(1, min(len(names), arenas), math.ceil(len(names) / TRIALS_AN_ARENA))
         for number in range(batches):
             if batch := names[number::batches]:
@@ -131,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "profile": options.profile,
         "seconds": round(time.monotonic() - began),
         "minutes_in_full": in_full(session, PROFILES[options.profile], options.arenas),
-        "left_out": {} if profile.reported or options.only else dict(REPORTED),
+        "left_out": {} if profile.long or options.only else {**REPORTED, **dict.fromkeys(sorted(LONG), "long")},
         **summary(options.seed, session.judged),
     }
     print(last_line(record))

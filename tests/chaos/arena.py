@@ -18,11 +18,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from prolight.adapters import redis_store
 from prolight.embedded.stack import environment
+from prolight.embedded.valkey import free_port
 from prolight.events import Event, parse
 from tests.chaos import failpoints, guards, recording
 from tests.chaos import histories as lines
@@ -30,13 +32,14 @@ from tests.chaos.driving import ROOT, Control, Program
 from tests.chaos.failpoints import Arm
 from tests.chaos.llm import URL_VARIABLE
 from tests.chaos.paid import PRICES
+from tests.chaos.serving import LOOPBACK
 from tests.chaos.world import declared
 from tests.chaos.zygote import Forked, Zygote
 from tests.integration.fleet import Fleet, until
 
 LANDS_WITHIN = timedelta(seconds=15)
 TOOL_SECONDS = 3.0
-SETTINGS: dict[str, Any] = {
+QUICK: dict[str, Any] = {
     "lease_seconds": 1.2,
     "heartbeat_seconds": 0.4,
     "sweep_seconds": 0.1,
@@ -75,19 +78,59 @@ class Worker:
     stopped: bool = False
 
 
+class Stub:
+    """The World or the LLM, forked: on one port, however often it is started."""
+
+    def __init__(self, module: str, *argv: str | Path, log: Path) -> None:
+        self._module, self._log, port = module, log, free_port()
+        self._argv = (*map(str, argv), "--port", str(port))
+        self._process: Forked
+        self.url = f"http://{LOOPBACK}:{port}"
+
+    async def start(self, zygote: Zygote) -> None:
+        self._process = await asyncio.to_thread(zygote.start, self._module, *self._argv, log=self._log)
+        await until(self._serves, what=f"{self._module} serves: {self._log}")
+
+    async def _serves(self) -> bool:
+        assert self.runs, self._log.read_text()
+        try:
+            async with httpx.AsyncClient() as http:
+                return (await http.get(f"{self.url}/script")).is_success
+        except httpx.TransportError:
+            return False
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
 class Arena(Fleet):
-    def __init__(self, home: Path, *, proxied: bool = False, without: Collection[str] = ()) -> None:
+    def __init__(self, home: Path, *, proxied: bool = False, quick: bool = True, without: Collection[str] = ()) -> None:
+        """Not `quick`: with the times that ship."""
         recording.install()
         home.mkdir(parents=True)
         self.control_folder = home / "control"
         self.control_folder.mkdir()
         self.world_ledger, self.llm_ledger = home / "world.ledger", home / "llm.ledger"
         artifacts = home / "artifacts"
-        self.world = Program(
-            "tests.chaos.world", "--ledger", self.world_ledger, "--artifacts", artifacts, log=home / "world.log"
+        self.world = Stub(
+            "tests.chaos.world",
+            *("--ledger", self.world_ledger, "--artifacts", artifacts),
+            *("--deadly", self.control_folder / "deadly"),
+            log=home / "world.log",
         )
-        self.llm = Program("tests.chaos.llm", "--ledger", self.llm_ledger, log=home / "llm.log")
-        given = {**SETTINGS, "model": "tests.chaos.llm:model", "tools": "studio", "tools_file": home / "tools.toml"}
+        self.llm = Stub("tests.chaos.llm", "--ledger", self.llm_ledger, log=home / "llm.log")
+        given = {
+            **(QUICK if quick else {}),
+            "model": "tests.chaos.llm:model",
+            "tools": "studio",
+            "tools_file": home / "tools.toml",
+        }
         super().__init__(home, studio=False, **given)
         self.proxy = Program("tests.chaos.proxy", "--to", str(self.valkey.port), log=home / "proxy.log")
         self.proxied, self.without = proxied, without
@@ -99,16 +142,15 @@ class Arena(Fleet):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        programs = [self.world, self.llm, *([self.proxy] if self.proxied else [])]
-        for program in programs:
-            program.launch()
-        await asyncio.gather(*(asyncio.to_thread(program.ready) for program in programs))
-        (self.home / "tools.toml").write_text(declared(self.world.said, TOOL_SECONDS))
+        (self.home / "tools.toml").write_text(declared(f"{self.world.url}/mcp", TOOL_SECONDS))
+        if self.proxied:
+            self.proxy.start()
+        self.zygote = Zygote(self.home, self._environment())
+        await asyncio.gather(self.world.start(self.zygote), self.llm.start(self.zygote))
         self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
         setattr(redis_store, "parse", _parsed)  # noqa: B010 - it is a name that the module imports
         if self.proxied:
             self.tell_proxy = Control(self.proxy.url)
-        self.zygote = Zygote(self.home, self._environment())
         ready = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(ready))
         await ready.wait()
@@ -122,8 +164,8 @@ class Arena(Fleet):
             await control.__aexit__()
         self.zygote.kill()
         await super().__aexit__(*exc)
-        for program in (self.world, self.llm, *([self.proxy] if self.proxied else [])):
-            program.kill()
+        if self.proxied:
+            self.proxy.kill()
 
     # --- workers ---
 
@@ -134,7 +176,9 @@ class Arena(Fleet):
             self.gate(name)
         argv = ("-A", "tests.chaos.worker", "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO")
         log = self.home / f"{name}.log"
-        process = await asyncio.to_thread(self.zygote.celery, *argv, log=log, **{failpoints.NAME_VARIABLE: name})
+        process = await asyncio.to_thread(
+            self.zygote.start, "celery", *argv, log=log, **{failpoints.NAME_VARIABLE: name}
+        )
 
         async def known() -> str | None:
             assert process.poll() is None, self.log(name)
@@ -200,13 +244,12 @@ class Arena(Fleet):
 
     @property
     def world_runs(self) -> bool:
-        return self.world.process.poll() is None
+        return self.world.runs
 
     async def restart_world(self) -> None:
         """On the same port; it forgets its rules and holds."""
         self.world.kill()
-        self.world.launch()
-        await asyncio.to_thread(self.world.ready)
+        await self.world.start(self.zygote)
         self.tell_world.restarted()
 
     # --- failpoints ---
@@ -229,7 +272,7 @@ class Arena(Fleet):
             return None
 
     def disarm(self) -> None:
-        for pattern in ("arm", "hit.*", "go", "bells", "deadly", "clock", "stepped.*"):
+        for pattern in ("arm", "hit.*", "go", "bells", "deadly*", "clock", "stepped.*"):
             for file in self.control_folder.glob(pattern):
                 file.unlink()
 

@@ -40,11 +40,6 @@ class Program:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        self.launch()
-        self.ready()
-
-    def launch(self) -> None:
-        """Start it; `ready` has to follow, on whatever thread."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 guarded([*self._command, "--port", str(self._port)]),
@@ -54,8 +49,6 @@ class Program:
                 cwd=ROOT,
                 start_new_session=True,
             )
-
-    def ready(self) -> None:
         assert self.process.stdout
         self.said = self.process.stdout.readline().strip()
         assert self.said, f"{self._command} does not start:\n{self._log.read_text()[-2000:]}"

@@ -9,10 +9,10 @@ With `runs` > 1 the calls of so many runs wait for each other at the point, so t
     replied     the answer is here, not written   cancelled   the stage was just told to stop
     finishing   the outcome is not committed yet  finished    it is
 
-`gate.NAME` keeps worker NAME from claiming. `bells` says what becomes of bells: `lost` or `doubled`. `deadly` names a
-run and what its effect kills: the `worker`, or the `studio`, as which the World then counts; a suspect has its studio
-inside, and dies with it. `clock` has the seconds by which a worker's wall clock is wrong from its next call on; who
-heeds that says so in `stepped.PID`.
+`gate.NAME` keeps worker NAME from claiming. `bells` says what becomes of bells: `lost` or `doubled`. `deadly.worker`
+names a run whose effect kills its worker; `deadly` one whose effect kills the studio, as which the World then counts;
+a suspect has its studio inside, and dies with it. `clock` has the seconds by which a worker's wall clock is wrong from
+its next call on; who heeds that says so in `stepped.PID`.
 """
 
 from __future__ import annotations
@@ -54,11 +54,6 @@ class Arm(BaseModel):
     runs: int = 1
 
 
-class Deadly(BaseModel):
-    run: str = ""
-    kills: Literal["worker", "studio"] = "worker"
-
-
 class Failpoints:
     """Of this process."""
 
@@ -69,19 +64,17 @@ class Failpoints:
         self._bells = itertools.count(1)
         self._step = 0.0
 
-    @property
-    def deadly(self) -> Deadly:
-        file = self._control / "deadly"
-        return Deadly.model_validate_json(file.read_text()) if file.exists() else Deadly()
+    def named(self, file: str) -> str:
+        path = self._control / file
+        return path.read_text() if path.exists() else ""
 
     def meet(self, run: str) -> None:
-        """Who is about to send the effect of a deadly run dies, unless its studio is elsewhere."""
-        if run == self.deadly.run and (self.deadly.kills == "worker" or ALONE_VARIABLE in os.environ):
+        """Who is about to send the effect of a deadly run dies, unless it kills a studio that is elsewhere."""
+        if run == self.named("deadly.worker") or (run == self.named("deadly") and ALONE_VARIABLE in os.environ):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def step_clock(self) -> None:
-        file = self._control / "clock"
-        step = float(file.read_text()) if file.exists() else 0.0
+        step = float(self.named("clock") or 0)
         if step != self._step:
             self._step = step
             time.time = lambda: _true_time() + step
@@ -93,8 +86,7 @@ class Failpoints:
 
     @property
     def bells(self) -> str:
-        file = self._control / "bells"
-        return file.read_text() if file.exists() else ""
+        return self.named("bells")
 
     def armed(self, point: Point, stage: Stage) -> Arm | None:
         try:
@@ -196,7 +188,7 @@ def _install_calls(points: Failpoints) -> None:
         await points.reached("sending", run, Stage.EXECUTE)
         points.step_clock()
         points.meet(run)
-        self._servers["world"]._ours = points.deadly.kills == "studio"
+        self._servers["world"]._ours = bool(points.named("deadly"))
         answer = await call(self, tool, arguments, **more)
         await points.reached("replied", run, Stage.EXECUTE)
         return answer

@@ -66,13 +66,13 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def play_all(session: Session, names: Sequence[str], *, proxied: bool = False) -> None:
+async def play_all(session: Session, names: Sequence[str], *, proxied: bool = False, quick: bool = True) -> None:
     """All of these in one arena."""
     if session.stop:
         return
     async with AsyncExitStack() as undo:
         home = session.home / f"arena-{session.name()}"
-        arena = await undo.enter_async_context(Arena(home, proxied=proxied, without=session.without))
+        arena = await undo.enter_async_context(Arena(home, proxied=proxied, quick=quick, without=session.without))
         ring = Ring(arena)
         await ring.start()
         undo.push_async_callback(ring.close)

@@ -21,11 +21,12 @@ from prolight.embedded.stack import environment
 from prolight.schemas import Stage, State
 from tests.chaos.arena import LANDS_WITHIN, Arena, Worker
 from tests.chaos.driving import ROOT
-from tests.chaos.failpoints import Arm, Deadly, Point
+from tests.chaos.failpoints import Arm, Point
 from tests.chaos.trial import CLASSES, Trial
 from tests.integration.fleet import until
 
 SOON = timedelta(seconds=20)
+AWAY = timedelta(seconds=30)
 GOOD_ONES = 50
 ALL_GOOD_ONES_WITHIN = timedelta(minutes=2)
 
@@ -169,9 +170,7 @@ def deadly(kills: Literal["worker", "studio"]) -> Play:
     async def play(ring: Ring, trial: Trial) -> None:
         arena = ring.arena
         run = f"{trial.name}-{GOOD_ONES // 2}"
-        (arena.control_folder / "deadly").write_text(Deadly(run=run, kills=kills).model_dump_json())
-        if kills == "studio":
-            await arena.tell_world.script("crash_before_apply", label=f"{run}.pure-1")
+        (arena.control_folder / ("deadly" if kills == "studio" else "deadly.worker")).write_text(run)
         for number in range(1, GOOD_ONES + 2):
             await trial.submit("pure" if number == GOOD_ONES // 2 else "pure|keyed", follow=False)
         deaths = 0
@@ -185,13 +184,24 @@ def deadly(kills: Literal["worker", "studio"]) -> Play:
             if not arena.world_runs:
                 deaths += 1
                 await arena.restart_world()
-                await arena.tell_world.script("crash_before_apply", label=f"{run}.pure-1")
             return all(map(trial.over, await trial.look()))
 
         await _happens(over, within=ALL_GOOD_ONES_WITHIN)
         trial.landed(f"deadly_for_its_{kills}", deaths > 1, deadly=run, deaths=deaths)
 
     return play
+
+
+async def store_away(ring: Ring, trial: Trial) -> None:
+    """The store goes away while every call is out, and is back after half a minute. The answers come meanwhile."""
+    arena = ring.arena
+    await _hold_all(ring, trial, "hold_after_apply")
+    arena.valkey.kill()
+    await arena.tell_world.release()
+    await asyncio.sleep(AWAY.total_seconds())
+    arena.valkey.start()
+    trial.landed("store_away")
+    await trial.quiet(timedelta(minutes=2))
 
 
 async def clock_steps(ring: Ring, trial: Trial) -> None:
@@ -380,9 +390,15 @@ PLAYS: Mapping[str, Play] = {
     "deadly_picture": deadly("worker"),
     "deadly_for_the_studio": deadly("studio"),
     "clock_steps": clock_steps,
+    "acted_as_shipped": killed_while_held("after"),
+    "store_away": store_away,
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})
+AS_SHIPPED = frozenset({"acted_as_shipped", "store_away"})
+"""Once per profile, in an arena of their own with the times that ship."""
+LONG = frozenset({"store_away"})
+"""More than a minute: not in profile ci."""
 REPORTED: Mapping[str, str] = {
     "tool_changes": "I14: a worker lists a server's tools once, so a tool that changes later is called unseen"
 }

@@ -1,7 +1,7 @@
-"""Where an arena's workers come from: a process that has loaded all that they need, and forks.
+"""Where an arena's processes come from: one that has loaded all that they need, and forks.
 
 `python -m tests.chaos.zygote ADDRESS` has a Unix socket for stdin; each line on it asks, and gets a line. A child is
-what `python -m celery ARGV` would be: a session, an environment and a log of its own, and it opens itself whatever it
+what `python -m MODULE ARGV` would be: a session, an environment and a log of its own, and it opens itself whatever it
 uses. Only the seconds that Python takes to load the same modules again are saved. At ADDRESS its workers ask for the
 process that their suspects come from, as `suspect.py` says.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -35,7 +36,7 @@ NEEDED = (
     *("kombu.transport.redis", "kombu.asynchronous.hub", "kombu.utils.eventio", "celery.app.amqp"),
     *("celery.app.control", "workers.consumer", "workers.pool", "workers.strategy", "workers.tasks", "workers.control"),
     *("workers.transport", "mcp.client.streamable_http", "tests.chaos.guards", "tests.chaos.recording"),
-    *(*suspect.NEEDED, "tests.chaos.llm"),
+    *(*suspect.NEEDED, "tests.chaos.llm", "tests.chaos.world", "uvicorn.loops.asyncio", "uvicorn.lifespan.on"),
 )
 ADDRESS_VARIABLE = "CHAOS_ZYGOTE"
 POLL_SECONDS = 0.005
@@ -85,9 +86,9 @@ class Zygote:
         self._socket, self._answers = here, here.makefile("r")
         self._one_at_a_time = threading.Lock()
 
-    def celery(self, *argv: str, log: Path, **environment: str) -> Forked:
-        """Start `python -m celery ARGV`."""
-        return Forked(self, self.ask(argv=argv, log=str(log), environment=environment))
+    def start(self, module: str, *argv: str, log: Path, **environment: str) -> Forked:
+        """Start `python -m MODULE ARGV`."""
+        return Forked(self, self.ask(module=module, argv=argv, log=str(log), environment=environment))
 
     def ask(self, **question: Any) -> Any:
         with self._one_at_a_time:
@@ -127,7 +128,7 @@ class Parent:
             if self._births in asking:
                 self._bear_suspects()
             elif asked := self._question():
-                answer = _ended(**asked) if "ended" in asked else self._fork(partial(_celery, **asked))
+                answer = _ended(**asked) if "ended" in asked else self._fork(partial(_module, **asked))
                 self._driver.sendall(json.dumps(answer).encode() + b"\n")
             else:
                 return
@@ -165,14 +166,12 @@ def _ended(ended: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def _celery(argv: Sequence[str], log: str, environment: Mapping[str, str]) -> None:
-    from celery.__main__ import main as celery
-
+def _module(module: str, argv: Sequence[str], log: str, environment: Mapping[str, str]) -> None:
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     _stand(os.open(os.devnull, os.O_RDONLY), said)
     os.environ.update(environment)
-    sys.argv = ["celery", *argv]
-    celery()
+    sys.argv = [module, *argv]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _suspects(fds: Sequence[int], environment: Mapping[str, str]) -> None:
