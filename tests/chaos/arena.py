@@ -52,6 +52,7 @@ QUICK: dict[str, Any] = {
     "retry_base_seconds": 0.05,
     "retry_cap_seconds": 0.5,
     "effect_grace_seconds": 0.3,
+    "retry_budget_window_seconds": 3,
 }
 CANARY = "sk-canary-7c1e90d4+/model~key"
 """Stands in the workers' environment as the key of a model that they do not use."""

@@ -190,5 +190,5 @@ STORMS: Mapping[str, Mapping[str, Fault]] = {
     "outside": {"misbehave": Storm.misbehave, "misbehave more": Storm.misbehave, "kill": Storm.kill},
     "replies": {"lose_replies": Storm.lose_replies, "kill": Storm.kill, "bells": Storm.bells},
 }
-EVERY: Mapping[str, float] = {"kills": 2.0, "freezes": 1.0, "store": 2.0, "outside": 0.2, "replies": 1.0}
+EVERY: Mapping[str, float] = {"kills": 2.0, "freezes": 1.0, "store": 2.0, "outside": 0.5, "replies": 1.0}
 PROXIED = frozenset({"replies"})
