@@ -385,10 +385,12 @@ class Runtime:
         """The heartbeat says so; look again, since the stage may just have ended by our own commit."""
         working = self.working.get(run_id)
         if working and working.claim.snapshot.claim_id == claim_id:
-            now = await self._store.read(run_id)
-            over = now.claim_id != claim_id or now.run.state is State.CANCELLING
-            if over and self.working.get(run_id) is working:
-                log.warning("run %s: cancelled, or taken by somebody else: stopping", run_id)
+            with suppress(RunNotFound):
+                now = await self._store.read(run_id)
+                if now.claim_id == claim_id and now.run.state is not State.CANCELLING:
+                    return
+            if self.working.get(run_id) is working:
+                log.warning("run %s: cancelled, taken by somebody else, or gone: stopping", run_id)
                 working.attempt.interrupt()
 
 

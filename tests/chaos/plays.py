@@ -204,6 +204,22 @@ async def store_away(ring: Ring, trial: Trial) -> None:
     await trial.quiet(timedelta(minutes=2))
 
 
+async def flushed(ring: Ring, trial: Trial) -> None:
+    """The store loses everything while every call is out. Its workers say so and go on, with new runs."""
+    arena, store = ring.arena, ring.arena.client.store
+    await _hold_all(ring, trial, "hold_after_apply")
+    await store._ask("FLUSHALL")
+    noticed = await _happens(store.emptied)
+    await arena.tell_world.clear()
+    await arena.tell_world.release()
+    gone = not await trial.look()
+    trial.forget()
+    await _submit(trial)
+    await trial.quiet()
+    survived = ring.victim.process.poll() is None and "by a defect" not in arena.log(ring.victim.name)
+    trial.landed("flushed", bool(noticed) and gone and survived, noticed=noticed, gone=gone, survived=survived)
+
+
 async def clock_steps(ring: Ring, trial: Trial) -> None:
     """The worker's wall clock is an hour ahead, then an hour behind, while its calls are out. The store's is not."""
     arena = ring.arena
@@ -390,6 +406,7 @@ PLAYS: Mapping[str, Play] = {
     "deadly_picture": deadly("worker"),
     "deadly_for_the_studio": deadly("studio"),
     "clock_steps": clock_steps,
+    "flushed": flushed,
     "acted_as_shipped": killed_while_held("after"),
     "store_away": store_away,
 }

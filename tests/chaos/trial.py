@@ -41,12 +41,21 @@ class Trial:
         self.keep_parked = False
         """Nobody answers now."""
         self._process_lines = len(arena.processes)
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """The runs until now are no longer of the trial: the store lost them, and its account of them."""
+        for follower in self._followers:
+            follower.cancel()
+        self._forgotten += len(self.runs)
+        for taken_down in (self.runs, self._submits, self._heard, self._reads):
+            taken_down.clear()
 
     # --- callers ---
 
     async def submit(self, brief: str, *, key: str | None = None, follow: bool = True, **more: Any) -> str:
         """A run of this plan; its id is in its brief, so that the stubs can tell whose call is whose."""
-        run = f"{self.name}-{len(self.runs) + 1}"
+        run = f"{self.name}-{len(self.runs) + self._forgotten + 1}"
         self.runs.append(run)
         picture = await self._picture()
         request = RunRequest(picture_id=picture, brief=f"{brief} #{run}", run_id=run, idempotency_key=key, **more)

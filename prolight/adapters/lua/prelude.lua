@@ -15,7 +15,8 @@
 -- prolight:paused         hash   stage -> JSON {by, reason, at}: nobody claims it
 -- prolight:slots          hash   stage -> slots of the living processes
 -- prolight:clock          hash   last offset swept server hold_deaths hold_leases
--- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store
+-- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store; born: its life,
+--                                which ends when everything is lost; emptied: when a process last found that it had been
 -- prolight:op:<op id>     string the answer to a client's write                            expires
 -- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires with the run
 -- prolight:aside          list   what lay in a queue and is no bell, the newest (JSON)     expires

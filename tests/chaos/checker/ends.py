@@ -60,7 +60,7 @@ def _stands(thread: list[Audit]) -> Iterator[Stand]:
     document: RunContext | None = None
     journal: dict[str, Entry] = {}
     process = ""
-    for record, following in zip(moves, [*moves[1:], None], strict=True):
+    for record, following in zip(moves, [*moves[1:], None], strict=False):
         document = record.document if isinstance(record, Create | Commit) else document
         journal = {**journal, **record.journal} if isinstance(record, Commit) else journal
         process = record.process if isinstance(record, Claim) else process
