@@ -217,6 +217,8 @@ class Swept:
     overdue: tuple[str, ...] = ()
     poisoned: tuple[str, ...] = ()
     again: timedelta | None = None
+    crashes_to_poison: int = 1
+    """So many made these runs poisoned. A worker that only froze may take one back before somebody decides."""
     batches: tuple[str, ...] = ()
 
 

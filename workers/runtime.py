@@ -39,6 +39,7 @@ from prolight.sweeper import settle_overdue
 from workers.aside import Aside
 from workers.board import GATHER, Board
 from workers.dock import Dock, Suspect
+from workers.ear import Ear
 from workers.messages import Reason, beginning
 from workers.row import Row, StageOfRun
 from workers.watchdog import Signs, Watchdog
@@ -67,9 +68,7 @@ class Runtime:
         self.hostname = ""
         self.process_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{os.getpid()}"
         self.working: dict[str, Working] = {}
-        self.popped = 0
-        """So often bells were taken from the broker."""
-        self._popped_before = self._deaf_sweeps = 0
+        self.ear = Ear()
         self._heard = self._answered = 0
         self._starved = False
         self._inbox: deque[Stage] = deque()
@@ -292,25 +291,16 @@ class Runtime:
                 swept = await self._store.sweep()
                 await settle_overdue(self._store, swept, self.settings.deadlines)
                 await carry_on(self._door, swept.batches)
-                await self._look_for_bells()
+                room = self.free > 0 and not self._draining
+                await self.ear.after_a_sweep(self._store, self.stages, room=room)
                 if swept.again is not None:
                     wait = min(wait, swept.again.total_seconds() + 0.002)
             except StoreError as error:
                 log.warning("sweep: %s", error)
-                self._deaf_sweeps = 0
+                self.ear.forgive()
             except Exception:
                 log.exception("sweep failed")  # and must go on: dead workers' runs wait for it
             await asyncio.sleep(wait)
-
-    async def _look_for_bells(self) -> None:
-        """The sweep has rung for whatever waits: whoever has room should hear that."""
-        heard, self._popped_before = self.popped != self._popped_before, self.popped
-        if heard or self.free <= 0 or self._draining:
-            self._deaf_sweeps = 0
-        else:
-            backlog = await self._store.backlog()
-            waiting = any(backlog[stage] for stage in self.stages)
-            self._deaf_sweeps = self._deaf_sweeps + 1 if waiting else 0
 
     async def _tick(self) -> None:
         while True:
@@ -369,7 +359,7 @@ class Runtime:
             slots=self.slots,
             working=len(self.working),
             overstayed=self._overstayed(),
-            deaf_sweeps=self._deaf_sweeps,
+            deaf_sweeps=self.ear.deaf_sweeps,
             last_claim=self._last_claim,
             last_heartbeat=self._last_heartbeat,
         )
@@ -390,10 +380,12 @@ class Runtime:
         """The heartbeat says so; look again, since the stage may just have ended by our own commit."""
         working = self.working.get(run_id)
         if working and working.claim.snapshot.claim_id == claim_id:
-            now = await self._store.read(run_id)
-            over = now.claim_id != claim_id or now.run.state is State.CANCELLING
-            if over and self.working.get(run_id) is working:
-                log.warning("run %s: cancelled, or taken by somebody else: stopping", run_id)
+            with suppress(RunNotFound):
+                now = await self._store.read(run_id)
+                if now.claim_id == claim_id and now.run.state is not State.CANCELLING:
+                    return
+            if self.working.get(run_id) is working:
+                log.warning("run %s: cancelled, taken by somebody else, or gone: stopping", run_id)
                 working.attempt.interrupt()
 
 

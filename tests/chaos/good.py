@@ -324,18 +324,38 @@ def cancelled_at_work(tape: Tape) -> Story:
 
 
 def poisonous(tape: Tape) -> Story:
-    """Three workers die of it."""
+    """Two workers die of it, then a process of its own."""
     life = tape.accept("poisonous")
-    for number in range(5, 8):
+    for number in (5, 6):
         yield
         life.claim(f"worker-{number}")
         tape.process(f"worker-{number}", "killed")
         tape.pass_time(1000, 1300)
         life.ends("death")
     yield
+    life.claim("worker-7")
     tape.pass_time()
+    life.write(lifecycle.crashed(life.run, "it exited with 1", now=tape.now))
+    yield
+    tape.pass_time(1000, 1300)
     poison = lifecycle.poisoned(life.run, 3, now=tape.now, deadlines=DEADLINES)
     life.write(poison, by="client")
+
+
+def frozen(tape: Tape) -> Story:
+    """Its workers freeze past their leases, again and again, and each takes the crash back when it goes on."""
+    life = tape.accept("frozen")
+    for _ in range(4):
+        life.claim("worker-4")
+        frozen = life.claimed
+        yield
+        tape.pass_time(2000, 2300)
+        life.ends("lease")
+        life.takes_back(frozen)
+        yield
+    tape.pass_time()
+    gone = lifecycle.cancelled(life.run, held=False, reason="no more", now=tape.now, deadlines=DEADLINES)
+    life.write(gone, by="client")
 
 
 def overdue(tape: Tape) -> Story:
@@ -372,7 +392,7 @@ def unanswered(tape: Tape) -> Story:
 
 STORIES: tuple[Callable[[Tape], Story], ...] = (
     happy, taken_over, sent_again, paused, asked_again, approved, declined, revised, reviewed, probed,
-    cancelled_at_once, cancelled_at_work, poisonous, overdue, waiting, unanswered,
+    cancelled_at_once, cancelled_at_work, poisonous, frozen, overdue, waiting, unanswered,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from prolight.embedded.guard import guarded
 from prolight.embedded.stack import environment
@@ -26,6 +26,9 @@ from tests.chaos.trial import CLASSES, Trial
 from tests.integration.fleet import until
 
 SOON = timedelta(seconds=20)
+AWAY = timedelta(seconds=30)
+GOOD_ONES = 50
+ALL_GOOD_ONES_WITHIN = timedelta(minutes=2)
 
 
 class Ring:
@@ -61,13 +64,19 @@ class Ring:
 Play = Callable[[Ring, Trial], Awaitable[None]]
 
 
+def at(point: Point, stage: Stage) -> str:
+    """Where that is, as the last line names it."""
+    calls = {Stage.PLAN: "plan_call", Stage.CRITIQUE: "critique_call", Stage.EXECUTE: "effect"}
+    return f"{calls[stage] if point in ('started', 'sending', 'replied') else stage}_{point}"
+
+
 def killed(point: Point, stage: Stage = Stage.EXECUTE, *, together: bool = True) -> Play:
     """kill -9 at a point, of all calls at once."""
 
     async def play(ring: Ring, trial: Trial) -> None:
         ring.arena.arm(Arm(point=point, stage=stage, runs=len(CLASSES) if together else 1))
         await _submit(trial)
-        await _dead(ring, trial)
+        await _dead(ring, trial, at(point, stage))
         await trial.quiet()
 
     return play
@@ -79,8 +88,8 @@ def killed_while_held(when: str) -> Play:
     async def play(ring: Ring, trial: Trial) -> None:
         await ring.spare()
         await _hold_all(ring, trial, f"hold_{when}_apply")
-        trial.landed(f"held_{when}_apply")
         ring.arena.end(ring.victim)
+        trial.landed(f"killed_effect_{when}_apply")
         await ring.arena.tell_world.release()
         await ring.take_over()
         await trial.quiet()
@@ -92,7 +101,7 @@ async def killed_mid_cancel(ring: Ring, trial: Trial) -> None:
     await _hold_all(ring, trial, "hold_after_apply")
     ring.arena.arm(Arm(point="cancelled"))
     await asyncio.gather(*(ring.arena.client.cancel(run, reason="no more") for run in trial.runs))
-    await _dead(ring, trial)
+    await _dead(ring, trial, "mid_cancel")
     await ring.arena.tell_world.release()
     await trial.quiet()
 
@@ -114,7 +123,7 @@ def frozen(point: Point, *, until_all_is_over: bool) -> Play:
         arena.arm(Arm(point=point, act="stop", runs=len(CLASSES)))
         await _submit(trial)
         zombie = await arena.hit()
-        trial.landed(f"frozen_{point}", zombie is not None)
+        trial.landed(f"frozen_{at(point, Stage.EXECUTE)}", zombie is not None)
         if zombie is None:
             return
         arena.note_stopped(zombie)
@@ -139,7 +148,7 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     arena.arm(Arm(point="finishing", act="stop"))
     await trial.submit("pure")
     zombie = await arena.hit()
-    trial.landed("frozen_finishing", zombie is not None)
+    trial.landed(f"frozen_{at('finishing', Stage.EXECUTE)}", zombie is not None)
     if zombie is None:
         return
     arena.note_stopped(zombie)
@@ -148,11 +157,79 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     arena.arm(Arm(point="claimed", act="hold"))
     await ring.take_over()
     successor = await arena.hit()
-    trial.landed("held_claimed", successor is not None)
+    trial.landed("successor held after its claim", successor is not None)
     arena.go_on(zombie)
     await arena.terminated(zombie)
     (arena.control_folder / "go").touch()
     await trial.quiet()
+
+
+def deadly(kills: Literal["worker", "studio"]) -> Play:
+    """One of many runs kills its worker, or the studio, again and again. Whatever dies is started again."""
+
+    async def play(ring: Ring, trial: Trial) -> None:
+        arena = ring.arena
+        run = f"{trial.name}-{GOOD_ONES // 2}"
+        (arena.control_folder / ("deadly" if kills == "studio" else "deadly.worker")).write_text(run)
+        for number in range(1, GOOD_ONES + 2):
+            await trial.submit("pure" if number == GOOD_ONES // 2 else "pure|keyed", follow=False)
+        deaths = 0
+
+        async def over() -> bool:
+            nonlocal deaths
+            if ring.victim.process.poll() is not None:
+                deaths += 1
+                arena.gone(ring.victim)
+                await ring.take_over()
+            if not arena.world_runs:
+                deaths += 1
+                await arena.restart_world()
+            return all(map(trial.over, await trial.look()))
+
+        await _happens(over, within=ALL_GOOD_ONES_WITHIN)
+        trial.landed(f"deadly_for_its_{kills}", deaths > 1, deadly=run, deaths=deaths)
+
+    return play
+
+
+async def store_away(ring: Ring, trial: Trial) -> None:
+    """The store goes away while every call is out, and is back after half a minute. The answers come meanwhile."""
+    arena = ring.arena
+    await _hold_all(ring, trial, "hold_after_apply")
+    arena.valkey.kill()
+    await arena.tell_world.release()
+    await asyncio.sleep(AWAY.total_seconds())
+    arena.valkey.start()
+    trial.landed("store_away")
+    await trial.quiet(timedelta(minutes=2))
+
+
+async def flushed(ring: Ring, trial: Trial) -> None:
+    """The store loses everything while every call is out. Its workers say so and go on, with new runs."""
+    arena, store = ring.arena, ring.arena.client.store
+    await _hold_all(ring, trial, "hold_after_apply")
+    await store._ask("FLUSHALL")
+    noticed = await _happens(store.emptied)
+    await arena.tell_world.clear()
+    await arena.tell_world.release()
+    gone = not await trial.look()
+    trial.forget()
+    await _submit(trial)
+    await trial.quiet()
+    survived = ring.victim.process.poll() is None and "by a defect" not in arena.log(ring.victim.name)
+    trial.landed("flushed", bool(noticed) and gone and survived, noticed=noticed, gone=gone, survived=survived)
+
+
+async def clock_steps(ring: Ring, trial: Trial) -> None:
+    """The worker's wall clock is an hour ahead, then an hour behind, while its calls are out. The store's is not."""
+    arena = ring.arena
+    for step in (3600, -3600):
+        (arena.control_folder / "clock").write_text(str(step))
+        await _submit(trial)
+        await trial.quiet()
+        stepped = (arena.control_folder / f"stepped.{ring.victim.process.pid}").exists()
+        trial.landed(f"clock_steps_by_{step}", stepped)
+    ring.arena.disarm()
 
 
 def caller_dies(point: str) -> Play:
@@ -257,7 +334,7 @@ async def tool_changes(ring: Ring, trial: Trial) -> None:
     trial.landed("tool_changes")
     trial.keep_parked = False
     await trial.quiet()
-    ring.arena.restart_world()
+    await ring.arena.restart_world()
 
 
 async def _parked(trial: Trial) -> bool:
@@ -277,18 +354,18 @@ async def _hold_all(ring: Ring, trial: Trial, act: str) -> None:
     await asyncio.gather(*(ring.arena.tell_world.held(label=label) for label in labels))
 
 
-async def _dead(ring: Ring, trial: Trial) -> None:
+async def _dead(ring: Ring, trial: Trial, where: str) -> None:
     arm = (ring.arena.control_folder / "arm").read_text() if (ring.arena.control_folder / "arm").exists() else "{}"
     victim = await ring.arena.hit()
-    trial.landed("killed", victim is not None, arm=arm)
+    trial.landed(f"killed_{where}", victim is not None, arm=arm)
     if victim:
         await asyncio.to_thread(ring.arena.gone, victim)
         await ring.take_over()
 
 
-async def _happens(condition: Callable[[], Awaitable[Any]]) -> bool:
+async def _happens(condition: Callable[[], Awaitable[Any]], *, within: timedelta = LANDS_WITHIN) -> bool:
     try:
-        return bool(await until(condition, what="it happens", within=LANDS_WITHIN))
+        return bool(await until(condition, what="it happens", within=within))
     except AssertionError:
         return False
 
@@ -326,9 +403,19 @@ PLAYS: Mapping[str, Play] = {
     "overcharged": overcharged,
     "unclear": unclear,
     "tool_changes": tool_changes,
+    "deadly_picture": deadly("worker"),
+    "deadly_for_the_studio": deadly("studio"),
+    "clock_steps": clock_steps,
+    "flushed": flushed,
+    "acted_as_shipped": killed_while_held("after"),
+    "store_away": store_away,
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})
+AS_SHIPPED = frozenset({"acted_as_shipped", "store_away"})
+"""Once per profile, in an arena of their own with the times that ship."""
+LONG = frozenset({"store_away"})
+"""More than a minute: not in profile ci."""
 REPORTED: Mapping[str, str] = {}
 """Plays that convict the product as it is. They are not in profile ci, so that it shows what is new."""
 CONVICTS: Mapping[str, str] = {

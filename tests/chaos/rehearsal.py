@@ -102,13 +102,15 @@ class RecordedStore(MemoryStore):
     async def commit(self, write: Write) -> Snapshot:
         run, place = write.decision.run, write.decision.placement
         record = self._runs[run.run_id]
-        before, told = record.claim_id, record.seq
+        before, told, crashed = record.claim_id, record.seq, tuple(record.crashed)
         by: Any = "holder" if write.holder else "client"
         under = write.base.claim_id if write.holder else ""
         try:
             answer = await super().commit(write)
         except (ClaimLost, VersionConflict) as refused:
             how: Any = "lost" if isinstance(refused, ClaimLost) else "conflict"
+            if under in crashed and under not in record.crashed:
+                self.audit.append(lines.TakenBack(**self._line(run.run_id), claim=under))
             self.audit.append(lines.Refused(**self._line(run.run_id), how=how, by=by, under=under, op=write.op_id))
             raise
         self.audit.append(
@@ -122,6 +124,7 @@ class RecordedStore(MemoryStore):
                 op=write.op_id,
                 place=PLACES[type(place)],
                 back_off=round(place.after.total_seconds() * 1000) if isinstance(place, Queued) else 0,
+                crashed=isinstance(place, Queued) and place.crashed,
                 document=run.from_json(record.document),
                 journal={key: Entry.model_validate_json(text) for key, text in write.journal.items()},
                 events=tuple(range(told + 1, record.seq + 1)),

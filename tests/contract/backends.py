@@ -73,7 +73,7 @@ class Backend(ABC):
             swept = await self.store.sweep()
             overdue += swept.overdue
             poisoned += swept.poisoned
-        return Swept(tuple(overdue), tuple(poisoned))
+        return Swept(tuple(overdue), tuple(poisoned), crashes_to_poison=CRASHES_TO_POISON)
 
 
 class MemoryBackend(Backend):

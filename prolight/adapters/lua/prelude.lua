@@ -15,7 +15,8 @@
 -- prolight:paused         hash   stage -> JSON {by, reason, at}: nobody claims it
 -- prolight:slots          hash   stage -> slots of the living processes
 -- prolight:clock          hash   last offset swept server hold_deaths hold_leases
--- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store
+-- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store; born: its life,
+--                                which ends when everything is lost; emptied: when a process last found that it had been
 -- prolight:batch:<id>     hash   ver document                                              expires with its batch
 -- prolight:pictures:<id>  hash   number -> picture of a batch (JSON)                       expires with its batch
 -- prolight:open:<id>      hash   number -> since when this picture of a batch has a run    expires with its batch

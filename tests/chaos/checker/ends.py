@@ -11,7 +11,7 @@ from prolight.ledger import Entry
 from prolight.lifecycle import PARKED, STAGES
 from prolight.schemas import RunContext, Stage, State
 from tests.chaos.checker.facts import Facts, Violation, ended, look
-from tests.chaos.histories import Audit, Claim, Commit, Create, Refused, RunEnd, Told
+from tests.chaos.histories import Audit, Claim, Commit, Create, Refused, RunEnd, TakenBack, Told
 
 KEYS = re.compile(
     r"prolight:(?:run|journal|events|idem|op|claims):(?P<id>.+)"
@@ -57,7 +57,7 @@ def everything_ends_in_time(facts: Facts) -> Iterator[Violation | None]:
 
 def _stands(thread: list[Audit]) -> Iterator[Stand]:
     """While it is live."""
-    moves = [record for record in thread if not isinstance(record, Refused | Told)]
+    moves = [record for record in thread if not isinstance(record, Refused | TakenBack | Told)]
     document: RunContext | None = None
     journal: dict[str, Entry] = {}
     process = ""
