@@ -28,7 +28,7 @@ from statistics import mean
 from tests.chaos import baseline, power
 from tests.chaos.guards import GUARDS
 from tests.chaos.playing import Session, play_all, say, storm
-from tests.chaos.plays import AS_SHIPPED, CONVICTS, DECISIVE, LONG, PLAYS, PROXIED, REPORTED
+from tests.chaos.plays import AS_SHIPPED, CONVICTS, DECISIVE, LONG, ONCE, PLAYS, PROXIED, REPORTED
 from tests.chaos.report import exit_code, last_line, summary
 from tests.chaos.storms import STORMS
 
@@ -51,7 +51,7 @@ class Profile:
     """Also the long ones, and what is known to be convicted."""
 
     def count(self, play: str) -> int:
-        if play in AS_SHIPPED:
+        if play in ONCE:
             return 1
         return self.decisive if play in DECISIVE else self.each
 
@@ -86,7 +86,7 @@ def _plays(session: Session, profile: Profile, only: str, arenas: int) -> Iterat
     chosen = [name for name in PLAYS if only in ("", name) and name not in left_out]
     for name in chosen:
         if name in AS_SHIPPED:
-            yield partial(play_all, session, [name], quick=False)
+            yield partial(play_all, session, [name] * profile.count(name), quick=False)
     for proxied in (True, False):
         names = [
             name

@@ -247,6 +247,14 @@ class Arena(Fleet):
     def world_runs(self) -> bool:
         return self.world.runs
 
+    async def heal_world(self) -> None:
+        """It misbehaves no more, and answers what it holds; a World that crashed is started again."""
+        try:
+            await self.tell_world.clear()
+            await self.tell_world.release()
+        except httpx.TransportError:
+            await self.restart_world()
+
     async def restart_world(self) -> None:
         """On the same port; it forgets its rules and holds."""
         self.world.kill()

@@ -91,8 +91,7 @@ async def play_one(session: Session, ring: Ring, name: str) -> Judged:
         await PLAYS[name](ring, trial)
     finally:
         arena.disarm()
-        await arena.tell_world.clear()
-        await arena.tell_world.release()
+        await arena.heal_world()
     folder = session.home / label
     await trial.leave(folder)
     await dump.clear(arena.client.store)

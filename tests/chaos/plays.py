@@ -412,8 +412,10 @@ PLAYS: Mapping[str, Play] = {
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})
-AS_SHIPPED = frozenset({"acted_as_shipped", "store_away"})
-"""Once per profile, in an arena of their own with the times that ship."""
+ONCE = frozenset({"acted_as_shipped", "store_away"})
+"""Per profile."""
+AS_SHIPPED = ONCE | {"deadly_picture", "deadly_for_the_studio"}
+"""In an arena of their own, with the times that ship."""
 LONG = frozenset({"store_away"})
 """More than a minute: not in profile ci."""
 REPORTED: Mapping[str, str] = {}

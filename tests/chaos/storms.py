@@ -95,10 +95,7 @@ class Storm:
         for worker in [worker for worker in self.arena.alive if worker.stopped]:
             self.arena.go_on(worker)
         await asyncio.gather(*self._bursts, return_exceptions=True)
-        try:
-            await self.arena.tell_world.clear()
-        except TransportError:  # one of its rules was to crash
-            await self.arena.restart_world()
+        await self.arena.heal_world()
         await self.arena.tell_llm.clear()
         if self.arena.proxied:
             await self.arena.tell_proxy.faults()
