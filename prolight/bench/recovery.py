@@ -83,7 +83,9 @@ class Stack:
     settings: Settings
     client: AsyncClient
     workers: Sequence[Child]
-    relays: Sequence[Relay] = field(default_factory=tuple)
+    relays: Sequence[Relay] = ()
+    victims: set[int] = field(default_factory=set)
+    """Pids of workers that failed. The store and the supervisor may take one for alive a moment after its end."""
 
     def fail(self, how: Failure, pid: int) -> None:
         match how:
@@ -96,6 +98,7 @@ class Stack:
 
     def clear_away(self, pid: int) -> None:
         """What failed and lives is killed, and comes back by its supervisor."""
+        self.victims.add(pid)
         if pid in [worker.pid for worker in self.workers if worker.running]:
             os.kill(pid, signal.SIGKILL)
         for relay in self.relays:
@@ -212,7 +215,8 @@ async def _all_at_work(stack: Stack) -> None:
 
     async def known() -> bool:
         pids = {process.pid for process in await stack.client.store.processes() if process.alive}
-        return pids == {worker.pid for worker in stack.workers if worker.running} and len(pids) == WORKERS
+        running = {worker.pid for worker in stack.workers if worker.running} - stack.victims
+        return pids == running and len(pids) == WORKERS
 
     await parts.until(known, "workers that may fail", within=READY_WITHIN)
 

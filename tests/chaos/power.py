@@ -29,7 +29,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.histories import load
 from tests.chaos.playing import Session, say
 from tests.chaos.report import exit_code, summary
-from tests.chaos.trial import CLASSES, Trial
+from tests.chaos.trial import CLASSES, LOOK_SECONDS, Trial
 
 SHIM = Path(__file__).with_name("synced.c")
 CUTS_A_TRIAL = 10
@@ -105,6 +105,8 @@ class Cuts:
     """Of submits, by what their callers heard."""
     lost: int = 0
     """Runs that were accepted and are not in the store."""
+    gave_up: int = 0
+    """Workers whose watchdog ended them, and that were started again."""
 
 
 async def cut_all(session: Session, count: int, fsync: AppendFsync) -> Cuts:
@@ -114,6 +116,7 @@ async def cut_all(session: Session, count: int, fsync: AppendFsync) -> Cuts:
     async with PoweredArena(session.home / "arena", library, fsync) as arena:
         for _ in range(WORKERS):
             await arena.worker()
+        supervisor = asyncio.create_task(_supervise(arena, told))
         while told.cuts < count:
             since, label = time.monotonic(), session.name()
             trial = Trial(arena, label, session.seed * 100_003 + session.played)
@@ -126,7 +129,19 @@ async def cut_all(session: Session, count: int, fsync: AppendFsync) -> Cuts:
             accepted = {submit.run for submit in history.client if submit.answer == "accepted"}
             told.lost += len(accepted - history.end.runs.keys())
             session.judge(folder, f"power cuts, {fsync}", since)
+        supervisor.cancel()
+        await asyncio.gather(supervisor, return_exceptions=True)
     return told
+
+
+async def _supervise(arena: PoweredArena, told: Cuts) -> None:
+    """A worker that ends is started again: Celery waits ever longer for a server that is loading, and hears no bell."""
+    while True:
+        for worker in [worker for worker in arena.alive if worker.process.poll() is not None]:
+            arena.gone(worker, "exited")
+            told.gave_up += 1
+            await arena.worker()
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _play(arena: PoweredArena, trial: Trial, count: int, told: Cuts) -> None:
@@ -159,6 +174,7 @@ def record(session: Session, told: Cuts) -> dict[str, Any]:
         "bytes_lost": told.bytes_lost,
         "submits": dict(told.answers),
         "accepted_and_lost": told.lost,
+        "workers_that_gave_up": told.gave_up,
         **summary(session.seed, session.judged),
     }
 
