@@ -55,7 +55,9 @@ class Health:
         """What is wrong with a live worker; empty when nothing is."""
         if now - self.at > SILENT_AFTER.total_seconds():
             return f"has written nothing for {duration(now - self.at)}: frozen, or its disk is full"
-        return "" if self.ok else self.what
+        if not self.ok:
+            return self.what
+        return "" if self.last_heartbeat else "has not reached the store yet"
 
     def sentence(self, now: float) -> str:
         claim = f"{duration(now - self.last_claim)} ago" if self.last_claim else "none yet"

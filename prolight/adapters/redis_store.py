@@ -23,6 +23,7 @@ from typing import Any, Self
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
+from prolight.adapters.redis_batches import RedisBatches
 from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
 from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
@@ -81,6 +82,7 @@ class RedisStore:
         self._told_at, self._told = time.monotonic(), 0.0
         self._born = ""
         self.dependencies = RedisDependencies(sparing, self._script, self.now)
+        self.batches = RedisBatches(self._script, self._ask, retention)
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
@@ -160,7 +162,7 @@ class RedisStore:
             base.ver,
             base.claim_id,
             write.op_id,
-            "holder" if write.holder else "client",
+            "holder" if write.holder else "restore" if write.restores else "client",
             place,
             ms,
             run.state.value,
@@ -186,6 +188,8 @@ class RedisStore:
             case "gone":
                 raise RunNotFound(run.run_id)
         self.dependencies.heard(write.asks, pauses)
+        if write.restores:
+            return await self.read(run.run_id)
         return committed(base, write.decision, ver=ver, seq=seq)
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
@@ -210,10 +214,11 @@ class RedisStore:
         return await self._sweep(retiring="")
 
     async def _sweep(self, *, retiring: str) -> Swept:
-        _, again, overdue, poisoned = await self._script(
+        _, again, overdue, poisoned, batches = await self._script(
             "sweep", self._lease_ms, DUE_AT_A_TIME, self._crashes_to_poison, retiring
         )
-        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again), self._crashes_to_poison)
+        again_after = timedelta(milliseconds=again)
+        return Swept(tuple(overdue), tuple(poisoned), again_after, self._crashes_to_poison, tuple(batches))
 
     async def processes(self) -> list[Process]:
         known = pairs(await self._ask("HGETALL", "prolight:processes"))

@@ -27,8 +27,8 @@ def bench(
 ) -> ExitCode:
     """Measure this installation.
 
-    `overhead` against a stock Celery chain, `store`: commits, `relight`: one picture, `recovery` of a killed
-    worker, `client`: its import.
+    `overhead` against a stock Celery chain, `store`: commits, `relight`: one picture, `recovery` when
+    a worker is killed, stopped, cut off or wedged, `client`: its import.
     Starts what it needs, in a folder of its own, and removes it. An unmet goal is said, and is no failure.
     """
     from prolight.bench import Name, sit

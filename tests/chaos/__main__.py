@@ -2,6 +2,8 @@
 
     uv run python -m tests.chaos --profile ci|nightly --seed N
         [--only NAME] [--trials N] [--runs N] [--arenas N] [--keep FOLDER] [--without GUARD|all]
+    uv run python -m tests.chaos --baseline --seed N [--trials N] [--runs N]
+    uv run python -m tests.chaos --power-cuts N [--fsync always|everysec] --seed N [--keep FOLDER]
 
 One line a trial on stderr; the last line on stdout is the JSON record. Exit code 0 when nothing was violated, 1 when
 something was, 2 when nothing could be judged. `--without GUARD` takes that guard out of the workers and plays what is
@@ -23,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from statistics import mean
 
+from tests.chaos import baseline, power
 from tests.chaos.guards import GUARDS
 from tests.chaos.playing import Session, play_all, say, storm
 from tests.chaos.plays import AS_SHIPPED, CONVICTS, DECISIVE, LONG, ONCE, PLAYS, PROXIED, REPORTED
@@ -129,7 +132,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     profile = _asked(options)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="prolight-chaos-") as folder:
+        if options.baseline:
+            counts = (options.trials or baseline.TRIALS, options.runs or baseline.RUNS)
+            print(last_line(asyncio.run(baseline.measure(Path(folder) / "stock", options.seed, *counts, say))))
+            return 0
         session = Session(Path(folder), options.seed, options.keep)
+        if options.power_cuts:
+            said, code = power.play(session, options.power_cuts, options.fsync)
+            print(last_line(said))
+            return code
         if options.without == "all":
             return _without_each(session)
         if options.without:
@@ -176,6 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--arenas", type=int, default=ARENAS, help="so many are played in at a time")
     parser.add_argument("--keep", type=Path, help="where the folders of convicted trials are kept")
     parser.add_argument("--without", default="", choices=["", "all", *GUARDS], help="take this guard out")
+    parser.add_argument("--baseline", action="store_true", help="a stock Celery chain does the same work")
+    parser.add_argument("--power-cuts", type=int, default=0, help="so many power cuts of the store's machine")
+    parser.add_argument("--fsync", choices=["always", "everysec"], default="always", help="of the store, then")
     return parser
 
 

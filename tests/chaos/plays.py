@@ -21,7 +21,7 @@ from prolight.embedded.stack import environment
 from prolight.schemas import Stage
 from tests.chaos.driving import ROOT
 from tests.chaos.failpoints import Arm, Point
-from tests.chaos.ring import Play, Ring, dead, happens, hold_all, parked, submit_all
+from tests.chaos.ring import Play, Ring, cancel_all, dead, happens, hold_all, parked, submit_all
 from tests.chaos.trial import CLASSES, Trial
 from tests.integration.fleet import until
 
@@ -67,7 +67,7 @@ def killed_while_held(when: str) -> Play:
 async def killed_mid_cancel(ring: Ring, trial: Trial) -> None:
     await hold_all(ring, trial, "hold_after_apply")
     ring.arena.arm(Arm(point="cancelled"))
-    await asyncio.gather(*(ring.arena.client.cancel(run, reason="no more") for run in trial.runs))
+    await cancel_all(ring, trial)
     await dead(ring, trial, "mid_cancel")
     await ring.arena.tell_world.release()
     await trial.quiet()
@@ -76,8 +76,8 @@ async def killed_mid_cancel(ring: Ring, trial: Trial) -> None:
 async def cancelled(ring: Ring, trial: Trial) -> None:
     """Nobody dies: what the worker has to write then meets a newer version."""
     await hold_all(ring, trial, "hold_after_apply")
-    await asyncio.gather(*(ring.arena.client.cancel(run, reason="no more") for run in trial.runs))
-    trial.landed("cancelled")
+    at_work = await cancel_all(ring, trial)
+    trial.landed("cancelled", at_work)
     await ring.arena.tell_world.release()
     await trial.quiet()
 

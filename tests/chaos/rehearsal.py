@@ -172,7 +172,7 @@ class Outside:
     model_version: str = "rehearsal-1"
     prompt_hash: str = "0" * 64
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         return {
             name: Tool(name, name, SCHEMA, pin_of(name), terms.effect, terms.price_usd, CALL_TIMEOUT)
             for name, terms in TOOLS.items()
@@ -264,7 +264,7 @@ class Rehearsal:
         policy = Policy(banned_tools=TERMS.policy.banned_tools, approve_above_usd=TERMS.policy.approve_above_usd)
         agents = (
             Planner(self.outside, self.outside, policy, self.deadlines),
-            Critic(self.outside, self.outside, policy, self.deadlines),
+            Critic(self.outside, self.outside, policy, self.deadlines, self.outside),
             Executor(self.outside, policy),
         )
         self.parts = Attempts(

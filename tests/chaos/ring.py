@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from prolight.errors import IllegalMove
 from prolight.schemas import State
 from tests.chaos.arena import LANDS_WITHIN, Arena, Worker
 from tests.chaos.trial import CLASSES, Trial
@@ -61,6 +63,16 @@ async def hold_all(ring: Ring, trial: Trial, act: str) -> None:
         await ring.arena.tell_world.script(act, label=label)
     await submit_all(trial)
     await asyncio.gather(*(ring.arena.tell_world.held(label=label) for label in labels))
+
+
+async def cancel_all(ring: Ring, trial: Trial) -> bool:
+    """Whether there was one left that could be cancelled: a call that is held too long is given up, and made again."""
+    cancelled = 0
+    for run in trial.runs:
+        with suppress(IllegalMove):
+            await ring.arena.client.cancel(run, reason="no more")
+            cancelled += 1
+    return cancelled > 0
 
 
 async def dead(ring: Ring, trial: Trial, where: str) -> None:

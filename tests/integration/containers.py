@@ -131,8 +131,8 @@ class Machine:
         """What the engine's network and volumes would map."""
         for well_known, port in self.ports.items():
             text = re.sub(rf"\b{well_known}\b", str(port), text)
-        text = text.replace("0.0.0.0", LOOPBACK).replace("/pictures", f"{self.home}/pictures")
-        return text.replace("%h", host) if host else text
+        text = text.replace("%h", host).replace("/tmp", f"{self.home}/{host}") if host else text
+        return text.replace("0.0.0.0", LOOPBACK).replace("/pictures", f"{self.home}/pictures")
 
     def _start(self, name: str, argv: list[str], environment: Mapping[str, str], healthcheck: str = "") -> Part:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -26,7 +26,7 @@ GOOD = Health(
     slots=64,
     working=5,
     last_claim=NOW - 1,
-    last_heartbeat=None,
+    last_heartbeat=NOW - 1,
 )
 WEDGED = replace(GOOD, ok=False, what="its loop has not ticked for 16 s")
 
@@ -66,8 +66,9 @@ def test_who_was_killed_is_forgotten_and_last_words_are_kept_for_a_day(tmp_path:
         ([GOOD], ""),
         ([WEDGED], "not ticked"),
         ([replace(GOOD, at=NOW - 31)], "frozen"),
+        ([replace(GOOD, last_heartbeat=None)], "has not reached the store yet"),
     ],
-    ids=["none", "good", "wedged", "silent"],
+    ids=["none", "good", "wedged", "silent", "starting"],
 )
 def test_a_health_check_asks_for_a_worker_without_trouble(found: list[Health], said: str) -> None:
     assert said in "".join(health.troubles(found, NOW))

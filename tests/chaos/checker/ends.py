@@ -17,7 +17,8 @@ KEYS = re.compile(
     r"prolight:(?:run|journal|events|idem|op|claims):(?P<id>.+)"
     r"|prolight:(?:runs|ended|due|processes|absent|slots|clock|store|ready:(?:plan|critique|execute))"
     r"|prolight:(?:paused|aside|aside:counts)|prolight:(?:cool|firsts|retries):.+"
-    r"|prolight\.(?:plan|critique|execute)|_kombu\.binding(?:\.|_permanent\.|_deadlines).*|unacked_mutex"
+    r"|prolight\.(?:plan|critique|execute)|_kombu\.binding(?:\.|_permanent\.|_deadlines).*"
+    r"|unacked_mutex"  # kombu's, for five minutes at most: a store that dies while it is held keeps it so long
 )
 GONE = ("killed", "terminated", "exited")
 OF_A_RUN = ("prolight:run:", "prolight:journal:", "prolight:events:")
