@@ -12,6 +12,7 @@ from prolight import answers, lifecycle
 from prolight.decisions import Decision
 from prolight.determinism import plan_hash
 from prolight.schemas import Critique, Finding, Plan, Review, RunError, Step, Verdict
+from tests.chaos.crashes import frozen, poisonous
 from tests.chaos.histories import History
 from tests.chaos.tape import DEADLINES, Life, Tape, pin_of
 from tests.chaos.tape_calls import Call, inspection, locked, question, step_call
@@ -321,41 +322,6 @@ def cancelled_at_work(tape: Tape) -> Story:
     run, events, entry = call.settled()
     gone = lifecycle.let_go(run, now=tape.now, deadlines=DEADLINES)
     life.write(replace(gone, events=(*events, *gone.events)), {call.key: entry})
-
-
-def poisonous(tape: Tape) -> Story:
-    """Two workers die of it, then a process of its own."""
-    life = tape.accept("poisonous")
-    for number in (5, 6):
-        yield
-        life.claim(f"worker-{number}")
-        tape.process(f"worker-{number}", "killed")
-        tape.pass_time(1000, 1300)
-        life.ends("death")
-    yield
-    life.claim("worker-7")
-    tape.pass_time()
-    life.write(lifecycle.crashed(life.run, "it exited with 1", now=tape.now))
-    yield
-    tape.pass_time(1000, 1300)
-    poison = lifecycle.poisoned(life.run, 3, now=tape.now, deadlines=DEADLINES)
-    life.write(poison, by="client")
-
-
-def frozen(tape: Tape) -> Story:
-    """Its workers freeze past their leases, again and again, and each takes the crash back when it goes on."""
-    life = tape.accept("frozen")
-    for _ in range(4):
-        life.claim("worker-4")
-        frozen = life.claimed
-        yield
-        tape.pass_time(2000, 2300)
-        life.ends("lease")
-        life.takes_back(frozen)
-        yield
-    tape.pass_time()
-    gone = lifecycle.cancelled(life.run, held=False, reason="no more", now=tape.now, deadlines=DEADLINES)
-    life.write(gone, by="client")
 
 
 def overdue(tape: Tape) -> Story:

@@ -13,8 +13,9 @@ from pathlib import Path
 from tests.chaos import dump
 from tests.chaos.arena import Arena
 from tests.chaos.judge import judged
-from tests.chaos.plays import PLAYS, Ring
+from tests.chaos.plays import PLAYS
 from tests.chaos.report import Trial as Judged
+from tests.chaos.ring import Ring
 from tests.chaos.storms import EVERY, STORMS, WORKERS, Storm
 from tests.chaos.storms import PROXIED as STORM_PROXIED
 from tests.chaos.trial import Trial
