@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import kombu.utils.functional
 import pytest
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from prolight.embedded.valkey import free_port
