@@ -1,7 +1,7 @@
 """Break the real system, and judge what it leaves behind.
 
     uv run python -m tests.chaos --profile ci|nightly --seed N
-        [--only NAME] [--trials N] [--runs N] [--arenas N] [--keep FOLDER] [--without GUARD|all]
+        [--only NAME] [--trials N] [--runs N] [--arenas N] [--minutes N] [--keep FOLDER] [--without GUARD|all]
     uv run python -m tests.chaos --baseline --seed N [--trials N] [--runs N]
     uv run python -m tests.chaos --power-cuts N [--fsync always|everysec] --seed N [--keep FOLDER]
 
@@ -137,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(last_line(asyncio.run(baseline.measure(Path(folder) / "stock", options.seed, *counts, say))))
             return 0
         session = Session(Path(folder), options.seed, options.keep)
+        session.ends_at = began + 60 * options.minutes
         if options.power_cuts:
             said, code = power.play(session, options.power_cuts, options.fsync)
             print(last_line(said))
@@ -152,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "profile": options.profile,
         "seconds": round(time.monotonic() - began),
         "minutes_in_full": in_full(session, PROFILES[options.profile], options.arenas),
+        "played": dict(session.counts),
+        "cut_short": time.monotonic() > session.ends_at,
         "left_out": {} if profile.long or options.only else {**REPORTED, **dict.fromkeys(sorted(LONG), "long")},
         **summary(options.seed, session.judged),
     }
@@ -185,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=0, help="so many of each play")
     parser.add_argument("--runs", type=int, default=0, help="so many under each storm")
     parser.add_argument("--arenas", type=int, default=ARENAS, help="so many are played in at a time")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing more after so long")
     parser.add_argument("--keep", type=Path, help="where the folders of convicted trials are kept")
     parser.add_argument("--without", default="", choices=["", "all", *GUARDS], help="take this guard out")
     parser.add_argument("--baseline", action="store_true", help="a stock Celery chain does the same work")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -36,8 +38,16 @@ class Session:
     spent: dict[str, list[float]] = field(default_factory=dict)
     """Per play the seconds of each take, per storm those of each run."""
     played: int = 0
-    stop: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    """Per play the trials, per storm the runs, that were judged and not void."""
+    ends_at: float = math.inf
+    """On the monotonic clock; then nothing more begins."""
+    enough: bool = False
     """One violation is enough where a guard is missing."""
+
+    @property
+    def stop(self) -> bool:
+        return self.enough or time.monotonic() > self.ends_at
 
     def name(self) -> str:
         self.played += 1
@@ -49,6 +59,7 @@ class Session:
         self.spent.setdefault(play, []).append(seconds / runs)
         violations = [str(each) for verdict in trial.verdicts.values() for each in verdict.violations]
         self.judged.append(trial)
+        self.counts[play] += 0 if trial.void else runs
         state = "void" if trial.void else f"{len(violations)} violations" if violations else "ok"
         say(f"{folder.name:>6} {play:<24} {state:<14} {seconds:5.1f} s")
         if violations:
@@ -58,7 +69,7 @@ class Session:
                 shutil.copytree(folder, where, dirs_exist_ok=True)
             for violation in violations:
                 say(f"       {where}: {violation}")
-            self.stop = bool(self.without)
+            self.enough = bool(self.without)
         shutil.rmtree(folder)
         return trial
 
