@@ -352,10 +352,6 @@ AS_SHIPPED = ONCE | {"deadly_picture", "deadly_for_the_studio"}
 """In an arena of their own, with the times that ship."""
 LONG = frozenset({"store_away"})
 """More than a minute: not in profile ci."""
-REPORTED: Mapping[str, str] = {
-    "tool_changes": "I14: a worker lists a server's tools once, so a tool that changes later is called unseen"
-}
-"""Plays that convict the product as it is. They are not in profile ci, so that it shows what is new."""
 CONVICTS: Mapping[str, str] = {
     "claim": "stale_outcome",
     "version": "cancelled",
