@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prolight.client import AsyncClient, Client
+    from prolight.client import AsyncClient
+    from prolight.sync_client import Client
 
+PLACES = {"AsyncClient": "prolight.client", "Client": "prolight.sync_client"}
 __all__ = ["AsyncClient", "Client"]
 
 
 def __getattr__(name: str) -> Any:
     """The clients are imported where they are used first: `prolight --help` needs none."""
-    if name in __all__:
-        from prolight import client
+    if name in PLACES:
+        from importlib import import_module
 
-        return getattr(client, name)
+        return getattr(import_module(PLACES[name]), name)
     raise AttributeError(f"module 'prolight' has no attribute {name!r}")

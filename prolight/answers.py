@@ -1,12 +1,14 @@
-"""What a person says to a run that waits for one: the plan approved, edited or declined; a call reviewed. Pure."""
+"""What a person says to a run that waits for one: plan or pictures approved or declined, a call reviewed. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Literal
 
 from prolight.decisions import Deadlines, Decision
-from prolight.errors import IllegalMove, PlanChanged
-from prolight.events import PlanMade
+from prolight.errors import IllegalMove, PicturesChanged, PlanChanged
+from prolight.events import PlanMade, Result
 from prolight.lifecycle import Move, failed, move
 from prolight.schemas import Approval, Lock, Plan, Review, RunContext, RunError, Stage, State
 
@@ -30,6 +32,24 @@ def edited(
     return replace(decision, valid_until=answer.until)
 
 
+def published(run: RunContext, pictures: Collection[str], *, by: str, now: float, deadlines: Deadlines) -> Decision:
+    """A person approves exactly these finished pictures, by artifact id.
+
+    Raises `IllegalMove`, or `PicturesChanged` where others wait.
+    """
+    asked = _open_approval(run, now, "result")
+    if set(pictures) != set(asked.pictures):
+        raise PicturesChanged(
+            f"run {run.run_id} waits with the pictures {', '.join(asked.pictures)},"
+            f" not {', '.join(sorted(pictures)) or 'none'}: look at them before you approve them"
+        )
+    answer = asked.evolve(decision="approved", decided_by=by, decided_at=now)
+    outputs = run.exec_result.outputs if run.exec_result else ()
+    reason = f"pictures approved by {by}"
+    decision = move(run, Move.PUBLISHED, now, deadlines, Result(outputs=outputs), reason=reason, approval=answer)
+    return replace(decision, valid_until=answer.until)
+
+
 def declined(run: RunContext, *, by: str, comment: str, now: float, deadlines: Deadlines) -> Decision:
     """A person says no. Raises `IllegalMove`."""
     asked = _open_approval(run, now)
@@ -39,21 +59,23 @@ def declined(run: RunContext, *, by: str, comment: str, now: float, deadlines: D
 
 
 def _answered(run: RunContext, plan_hash: str, *, by: str, now: float) -> Approval:
-    asked = _open_approval(run, now)
-    if asked.subject != "plan" or plan_hash != asked.plan_hash:
+    asked = _open_approval(run, now, "plan")
+    if plan_hash != asked.plan_hash:
         raise PlanChanged(
             f"run {run.run_id} waits with the plan {asked.plan_hash}, not {plan_hash}: look at it before you approve it"
         )
     return asked.evolve(decided_by=by, decided_at=now)
 
 
-def _open_approval(run: RunContext, now: float) -> Approval:
+def _open_approval(run: RunContext, now: float, subject: Literal["plan", "result"] | None = None) -> Approval:
     if run.state is not State.AWAITING_APPROVAL or run.approval is None:
         before = run.approval
         said = f"; its approval was {before.decision} by {before.decided_by}" if before and before.decided_by else ""
         raise IllegalMove(f"run {run.run_id} is {run.state} and waits for no approval{said}")
     if now >= run.approval.until:
         raise IllegalMove(f"run {run.run_id} waited for an approval, but its deadline has passed")
+    if subject not in (None, run.approval.subject):
+        raise IllegalMove(f"run {run.run_id} waits for an approval of its {run.approval.subject}, not of its {subject}")
     return run.approval
 
 

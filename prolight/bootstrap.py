@@ -83,7 +83,8 @@ def connect_tools(settings: Settings, *, studio_here: bool = False) -> ToolGatew
     if studio_here:
         with suppress(ToolsMissing):
             here[STUDIO] = connect_studio_in_process(settings)
-    return ToolServers(tool_servers(settings), here=here, longest_pause=settings.sparing.longest_pause)
+    fresh, longest_pause = timedelta(seconds=settings.tools_fresh_seconds), settings.sparing.longest_pause
+    return ToolServers(tool_servers(settings), here=here, fresh=fresh, longest_pause=longest_pause)
 
 
 def tool_servers(settings: Settings) -> dict[str, Server]:
@@ -122,13 +123,14 @@ def connect_studio_in_process(settings: Settings) -> McpTools:
 
 def build_attempts(settings: Settings, store: RunStore, tools: ToolGateway, model: ChatModel | None = None) -> Attempts:
     """The three agents over these ports; the settings name the model where none is given."""
+    from prolight.adapters.offline_model import OfflineModel
     from prolight.agents import Critic, Executor, Planner
     from prolight.attempt import Attempts
 
     model, policy, deadlines = model or connect_model(settings), settings.policy, settings.deadlines
     agents = (
         Planner(model, tools, policy, deadlines),
-        Critic(model, tools, policy, deadlines),
+        Critic(model, tools, policy, deadlines, OfflineModel()),
         Executor(tools, policy, settings.parallel_steps),
     )
     return Attempts(store, {agent.stage: agent for agent in agents}, deadlines, settings.retry, settings.ledger)

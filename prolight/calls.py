@@ -60,6 +60,9 @@ def _unchanged(run: RunContext) -> Changed:
     return Changed(run)
 
 
+async def _at_once() -> None: ...
+
+
 def _says_nothing(answer: Answer, reused: bool) -> Change:
     return _unchanged
 
@@ -81,6 +84,8 @@ class Call:
     dependency: str = ""
     """Who is called: a tool server, or the provider of a model. Empty: nobody has to be spared."""
     retry: RetryChange = UNCHANGED
+    ready: Callable[[], Awaitable[None]] = _at_once
+    """Looks once more before each try whether it may be sent. Raises what speaks against it."""
     starting: Change = _unchanged
     finishing: Callable[[Answer, bool], Change] = _says_nothing
 

@@ -1,42 +1,35 @@
 """Enqueue runs and follow them, from any process. Loads no Celery, no MCP, no OpenCV.
 
-`Client` is the sync face, `AsyncClient` the async one; both have the same methods.
+`sync_client.Client` has the same methods without an event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from decimal import Decimal
-from functools import update_wrapper
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
-from prolight import assets, commands, lifecycle, portal
+from prolight import assets, batches, commands, lifecycle, rounds
 from prolight.adapters.redis_audit import Progress, audit
 from prolight.adapters.redis_server import Durability
 from prolight.adapters.redis_store import RedisStore
 from prolight.audit import Audit
+from prolight.batches import DEFAULT_IN_FLIGHT, Batch, BatchRequest, Input, Line, Look
 from prolight.bootstrap import connect_artifacts, connect_store
-from prolight.determinism import fingerprint, sha256
-from prolight.errors import InvalidInput, NothingFinished
+from prolight.door import Door
 from prolight.events import Blocked, Event, Status, Warned, parse
 from prolight.ledger import Said
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.naming import new_run_id, principal
-from prolight.pictures import ingest
 from prolight.ports import Process, Snapshot
 from prolight.redrive import EVERY_FAILURE, Failures, redrive
 from prolight.schemas import Artifact, Plan, RunRequest, Stage, State
 from prolight.settings import Settings
 from prolight.why import Around, Why, why
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=5)
 """How long a client waits for a store that does not answer."""
@@ -56,7 +49,7 @@ class AsyncClient:
     """
 
     def __init__(self, url: str = "", *, settings: Settings | None = None) -> None:
-        self.settings = settings or _settings(url)
+        self.settings = settings or settings_for(url)
         self.artifact_store = connect_artifacts(self.settings)
         self.store: RedisStore = connect_store(self.settings, patience=PATIENCE)
         self._open = False
@@ -81,9 +74,11 @@ class AsyncClient:
     async def submit(
         self,
         picture: bytes | Path | str,
-        brief: str,
+        brief: str = "",
         *,
         ask: bool = False,
+        approve_result: bool = False,
+        recipe: str | None = None,
         budget_usd: Decimal | str | None = None,
         deadline: timedelta | float | None = None,
         metadata: dict[str, str] | None = None,
@@ -92,65 +87,31 @@ class AsyncClient:
     ) -> str:
         """Accept a run and answer its id. With an idempotency key: the same run for the same content.
 
-        `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan.
+        `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan,
+        with `approve_result` the finished pictures. `recipe` is a COMPLETED run whose plan is applied to this picture;
+        the brief is its, too, where none is given.
         `budget_usd` and `deadline` (of working time; a bare number is seconds) stand for the settings' own.
         Nothing is kept of what is refused. Raises `InvalidInput`, `ArtifactMissing`.
         """
-        store = await self._opened()
-        asked = {
-            "brief": brief,
-            "ask": ask,
-            "budget_usd": budget_usd,
-            "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
-            "metadata": metadata or {},
-            "idempotency_key": idempotency_key,
-            "run_id": run_id,
-        }
-        if isinstance(picture, str):
-            found = await assets.find(self.artifact_store, picture)
-            request = RunRequest.parse(picture_id=found.id, asset_id=picture, **asked)
-        else:
-            content = assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
-            taken = await asyncio.to_thread(ingest, content, self.settings.picture_limits)
-            request = RunRequest.parse(picture_id=sha256(taken.content), **asked)
-            self._check_limits(request)
-            await store.identify_artifacts(self.artifact_store.identity)
-            await self.artifact_store.put(taken.content, media_type=taken.media_type)
-        return await self.enqueue(request)
+        return await (await self._door()).submit(
+            picture,
+            brief,
+            ask=ask,
+            approve_result=approve_result,
+            recipe=recipe,
+            budget_usd=budget_usd,
+            deadline=deadline,
+            metadata=metadata,
+            idempotency_key=idempotency_key,
+            run_id=run_id,
+        )
 
-    async def _keep(self, picture: bytes | Path | str) -> Artifact:
-        if isinstance(picture, str):
-            return await assets.find(self.artifact_store, picture)
-        limits = self.settings.picture_limits
-        content = assets.read(picture, limits) if isinstance(picture, Path) else picture
-        return await assets.take_in(self.artifact_store, content, limits)
+    async def _door(self) -> Door:
+        return Door(await self._opened(), self.artifact_store, self.settings)
 
     async def enqueue(self, request: RunRequest) -> str:
         """Accept a run on a picture that the artifact store already holds."""
-        store = await self._opened()
-        self._check_limits(request)
-        await assets.find(self.artifact_store, request.picture_id)
-        decision = lifecycle.submitted(
-            request,
-            request.run_id or new_run_id(),
-            budget_usd=self.settings.budget_usd,
-            now=store.now(),
-            deadlines=self.settings.deadlines,
-        )
-        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"})
-        run_id, _ = await store.create(
-            decision, fingerprint=fingerprint(asked), idempotency_key=request.idempotency_key
-        )
-        return run_id
-
-    def _check_limits(self, request: RunRequest) -> None:
-        budget, most = request.budget_usd, self.settings.max_budget_usd
-        if budget is not None and budget > most:
-            raise InvalidInput(f"is {budget} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="budget_usd")
-        deadline, longest = request.deadline_seconds, self.settings.max_run_deadline_seconds
-        if deadline is not None and deadline > longest:
-            message = f"is {deadline:g} s, at most {longest:g} (PROLIGHT_MAX_RUN_DEADLINE_SECONDS)"
-            raise InvalidInput(message, field="deadline_seconds")
+        return await (await self._door()).enqueue(request)
 
     async def get(self, run_id: str) -> Snapshot:
         """Raises `RunNotFound`."""
@@ -196,6 +157,11 @@ class AsyncClient:
             edited=edited,
         )
 
+    async def publish(self, run_id: str, pictures: Collection[str], *, by: str | None = None) -> Snapshot:
+        """COMPLETED with exactly these finished pictures, by artifact id. Raises `PicturesChanged`, `IllegalMove`."""
+        store, by = await self._opened(), by or principal()
+        return await commands.publish(store, run_id, pictures, by=by, deadlines=self.settings.deadlines)
+
     async def reject(self, run_id: str, *, reason: str = "", by: str | None = None) -> Snapshot:
         """REJECTED, for good. Raises `IllegalMove` when the run waits for no approval."""
         store, by = await self._opened(), by or principal()
@@ -219,7 +185,7 @@ class AsyncClient:
         store = await self._opened()
         result = None
         if said == "adopt":
-            made = await self._keep(picture) if picture is not None else None
+            made = await (await self._door()).take_in(picture) if picture is not None else None
             result = {"output": output or {}, "artifact": made and made.model_dump(mode="json")}
         return await commands.review(
             store,
@@ -282,12 +248,76 @@ class AsyncClient:
         """Let these stages (none: all) go on."""
         await (await self._opened()).resume(stages or tuple(Stage))
 
-    async def artifacts(self, run_id: str) -> tuple[Artifact, ...]:
-        """The finished pictures, for `download`. Raises `NothingFinished` for a run that is not COMPLETED."""
-        run = (await self.get(run_id)).run
-        if run.state is not State.COMPLETED or not run.exec_result or not run.exec_result.outputs:
-            raise NothingFinished(f"run {run_id} is {run.state} and has no finished pictures: `prolight show {run_id}`")
-        return run.exec_result.outputs
+    async def artifacts(self, run_id: str, *, unapproved: bool = False) -> tuple[Artifact, ...]:
+        """The finished pictures, for `download`; those that still wait for a person only as `unapproved`.
+
+        Raises `NothingFinished` for a run that has none.
+        """
+        return lifecycle.given_out((await self.get(run_id)).run, unapproved=unapproved)
+
+    async def begin_batch(
+        self,
+        inputs: Sequence[Input],
+        brief: str = "",
+        *,
+        recipe: str | None = None,
+        ask: bool = False,
+        approve_result: bool = False,
+        proof: int = 0,
+        max_in_flight: int = DEFAULT_IN_FLIGHT,
+        budget_usd: Decimal | str | None = None,
+        run_budget_usd: Decimal | str | None = None,
+        batch_id: str | None = None,
+        progress: rounds.Progress = lambda done: None,
+    ) -> str:
+        """Many pictures, each a run of its own, worked off by the workers; answers the batch's id.
+
+        Brief, `recipe`, `ask` and `approve_result` as in `submit`, for each run. The first `proof` pictures are made,
+        and the rest waits until a person approves the batch. All runs together spend `budget_usd` at most, each
+        `run_budget_usd`. Nothing begins when one picture is refused. Raises `InvalidInput`, `RunNotFound`.
+        """
+        door = await self._door()
+        request = BatchRequest.parse(
+            brief=brief or (await self.get(recipe)).run.brief if recipe else brief,
+            recipe=recipe,
+            ask=ask,
+            approve_result=approve_result,
+            proof=proof,
+            max_in_flight=max_in_flight,
+            budget_usd=budget_usd,
+            run_budget_usd=self.settings.budget_usd if run_budget_usd is None else run_budget_usd,
+        )
+        batch_id = batch_id or new_run_id()
+        await rounds.begin(door, batch_id, request, inputs, progress)
+        return batch_id
+
+    async def batch(self, batch_id: str) -> Look:
+        """How it and its open pictures stand. Raises `BatchNotFound`."""
+        return await (await self._opened()).batches.look(batch_id)
+
+    async def batches(self, limit: int = 20) -> list[Batch]:
+        """Newest first."""
+        return await (await self._opened()).batches.recent(limit)
+
+    async def approve_batch(self, batch_id: str, *, by: str | None = None) -> Batch:
+        """The proofs are good: the rest may follow. Raises `IllegalMove`, `BatchNotFound`."""
+        door, who = await self._door(), by or principal()
+        return await rounds.answer(door, batch_id, lambda one, now: batches.approved(one, by=who, now=now))
+
+    async def decline_batch(self, batch_id: str, *, reason: str = "", by: str | None = None) -> Batch:
+        """The proofs are not good: nothing follows. Raises `IllegalMove`, `BatchNotFound`."""
+        who = by or principal()
+        return await rounds.answer(
+            await self._door(), batch_id, lambda one, now: batches.declined(one, by=who, reason=reason, now=now)
+        )
+
+    async def cancel_batch(self, batch_id: str, *, by: str | None = None) -> Batch:
+        """Nothing more begins, and open runs are cancelled. Raises `IllegalMove`, `BatchNotFound`."""
+        return await rounds.cancel(await self._door(), batch_id, by=by or principal())
+
+    async def batch_page(self, batch_id: str, first: int = 0, count: int = PAGE) -> list[Line]:
+        """These pictures of a batch, in the order of its list, and how each ended. Fewer, or none, at its end."""
+        return await rounds.lines(await self._door(), batch_id, range(first, first + count))
 
     async def download(self, artifact: Artifact | str) -> bytes:
         """The bytes of a picture, by itself or its id, verified. Raises `ArtifactMissing`."""
@@ -313,75 +343,5 @@ class AsyncClient:
         return ""
 
 
-def _sync(
-    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Client, P], T]:
-    def face(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return portal.call(method(self._client(), *args, **kwargs))
-
-    update_wrapper(face, method)
-    return face
-
-
-class Client:
-    """`with Client() as client: run_id = client.submit(Path("chair.jpg"), "warm key from the left")`
-
-    The sync face of `AsyncClient`. Connects at the first call; may be shared by threads, and used after a fork.
-    """
-
-    def __init__(self, url: str = "", *, settings: Settings | None = None) -> None:
-        self.settings = settings or _settings(url)
-        self._clients: dict[int, AsyncClient] = {}
-        """By process: connections live on an event loop, and loops do not survive a fork."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _client(self) -> AsyncClient:
-        pid = os.getpid()
-        if pid not in self._clients:
-            made = self._clients[pid] = AsyncClient(settings=self.settings)
-            weakref.finalize(self, _let_go, made, pid).atexit = False  # at the end, the portal sees to it
-        return self._clients[pid]
-
-    def close(self) -> None:
-        if client := self._clients.pop(os.getpid(), None):
-            portal.call(client.close())
-
-    def events(self, run_id: str, after: int = 0) -> Iterator[Event]:
-        """Live, from `seq` > `after`; ends after the run's last event."""
-        return portal.iterate(self._client().events(run_id, after))
-
-    submit = _sync(AsyncClient.submit)
-    enqueue = _sync(AsyncClient.enqueue)
-    get = _sync(AsyncClient.get)
-    wait = _sync(AsyncClient.wait)
-    cancel = _sync(AsyncClient.cancel)
-    approve = _sync(AsyncClient.approve)
-    reject = _sync(AsyncClient.reject)
-    review = _sync(AsyncClient.review)
-    failed = _sync(AsyncClient.failed)
-    redrive = _sync(AsyncClient.redrive)
-    audit = _sync(AsyncClient.audit)
-    why = _sync(AsyncClient.why)
-    workers = _sync(AsyncClient.workers)
-    pause = _sync(AsyncClient.pause)
-    resume = _sync(AsyncClient.resume)
-    artifacts = _sync(AsyncClient.artifacts)
-    download = _sync(AsyncClient.download)
-    durability = _sync(AsyncClient.durability)
-    list = _sync(AsyncClient.list)
-
-
-def _let_go(client: AsyncClient, pid: int) -> None:
-    """Nobody has the sync client any more, and nobody closed it."""
-    if os.getpid() == pid:
-        with suppress(RuntimeError):
-            portal.start(client.close())
-
-
-def _settings(url: str) -> Settings:
+def settings_for(url: str) -> Settings:
     return Settings.load(redis_url=url) if url else Settings.load()

@@ -1,4 +1,4 @@
-"""What people and callers ask of a run that exists: cancel, approve, reject, review, fail.
+"""What people and callers ask of a run that exists: cancel, approve, publish, reject, review, fail.
 
 Each reads the run, lets the lifecycle decide, and commits; where somebody else was faster, it reads and decides again.
 """
@@ -6,7 +6,7 @@ Each reads the run, lets the lifecycle decide, and commits; where somebody else 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from prolight import answers, lifecycle
@@ -34,7 +34,7 @@ async def cancel(store: RunStore, run_id: str, *, reason: str, deadlines: Deadli
         held = bool(base.claim_id)
         return lifecycle.cancelled(base.run, held=held, reason=reason, now=store.now(), deadlines=deadlines), {}
 
-    return await _carry_out(store, run_id, decide)
+    return await carry_out(store, run_id, decide)
 
 
 async def revoke(store: RunStore, run_id: str, stage: Stage, round: int, *, deadlines: Deadlines) -> bool:
@@ -52,7 +52,7 @@ async def revoke(store: RunStore, run_id: str, stage: Stage, round: int, *, dead
             return None
         return lifecycle.cancelled(base.run, held=held, reason="revoked", now=store.now(), deadlines=deadlines), {}
 
-    await _carry_out(store, run_id, decide)
+    await carry_out(store, run_id, decide)
     return cancels
 
 
@@ -72,7 +72,22 @@ async def approve(
         lock = _lock_for(edited, run)
         return answers.edited(run, plan_hash, edited, lock, by=by, now=now, deadlines=deadlines), {}
 
-    return await _carry_out(store, run_id, decide)
+    return await carry_out(store, run_id, decide)
+
+
+async def publish(
+    store: RunStore, run_id: str, pictures: Collection[str], *, by: str, deadlines: Deadlines
+) -> Snapshot:
+    """COMPLETED with exactly these finished pictures.
+
+    Raises `PicturesChanged` when others wait, `IllegalMove` when none do or the deadline has passed.
+    """
+    by = _principal(by)
+
+    async def decide(base: Snapshot) -> Decided:
+        return answers.published(base.run, pictures, by=by, now=store.now(), deadlines=deadlines), {}
+
+    return await carry_out(store, run_id, decide)
 
 
 async def reject(store: RunStore, run_id: str, *, by: str, comment: str, deadlines: Deadlines) -> Snapshot:
@@ -83,7 +98,7 @@ async def reject(store: RunStore, run_id: str, *, by: str, comment: str, deadlin
     async def decide(base: Snapshot) -> Decided:
         return answers.declined(base.run, by=by, comment=comment, now=store.now(), deadlines=deadlines), {}
 
-    return await _carry_out(store, run_id, decide)
+    return await carry_out(store, run_id, decide)
 
 
 DECISIONS: dict[Said, ReviewDecision] = {
@@ -124,6 +139,8 @@ async def review(
             pins = {**run.lock.tool_pins, asked.call: asked.pin}
             run = run.evolve(lock=run.lock.evolve(tool_pins=pins))
             return answers.resolved(run, answer, now=now, deadlines=deadlines), {}
+        if asked.why == "restored":
+            return answers.resolved(run, answer, now=now, deadlines=deadlines), {}
         entries = await store.journal(run_id)  # after the run: changed since, its version has too
         entry = Entry.model_validate_json(entries[asked.key])
         if said != "resend" and entry.status == "started":
@@ -131,7 +148,7 @@ async def review(
         kept = answered(entry, said, by=by, now=now, result=result).model_dump_json()
         return answers.resolved(run, answer, now=now, deadlines=deadlines), {asked.key: kept}
 
-    return await _carry_out(store, run_id, decide)
+    return await carry_out(store, run_id, decide)
 
 
 def _check_fits(asked: Review, said: Said, result: dict[str, Any] | None) -> None:
@@ -139,6 +156,7 @@ def _check_fits(asked: Review, said: Said, result: dict[str, Any] | None) -> Non
         "outcome_unknown": ("adopt", "resend", "abandon"),
         "code_changed": ("allow", "abandon"),
         "tool_changed": ("allow", "abandon"),
+        "restored": ("allow", "abandon"),
     }
     if said not in fitting[asked.why]:
         allowed = ", ".join(fitting[asked.why])
@@ -153,22 +171,26 @@ async def fail(store: RunStore, run_id: str, error: RunError, *, deadlines: Dead
     async def decide(base: Snapshot) -> Decided:
         return lifecycle.failed(base.run, error, now=store.now(), deadlines=deadlines), {}
 
-    return await _carry_out(store, run_id, decide)
+    return await carry_out(store, run_id, decide)
 
 
 Decided = tuple[Decision, Mapping[str, str]] | None
 """What follows, and the journal entries that change with it; None: nothing is to be done."""
 
 
-async def _carry_out(store: RunStore, run_id: str, decide: Callable[[Snapshot], Awaitable[Decided]]) -> Snapshot:
+async def carry_out(
+    store: RunStore, run_id: str, decide: Callable[[Snapshot], Awaitable[Decided]], *, restores: bool = False
+) -> Snapshot:
+    """Decide and commit, as often as it takes; `restores` as in `Write`."""
     while True:
         base = await store.read(run_id)
         if (decided := await decide(base)) is None:
             return base
         decision, changed = decided
         journal = {**await closing(store, decision), **changed}
+        write = Write(base, decision, uuid.uuid4().hex, journal=journal, holder=False, restores=restores)
         try:
-            return await store.commit(Write(base, decision, op_id=uuid.uuid4().hex, journal=journal, holder=False))
+            return await store.commit(write)
         except VersionConflict:
             continue
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prolight.errors import PlanInvalid, ToolChanged
-from prolight.schemas import Lock, Plan
+from prolight.schemas import Lock, Plan, Step
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -51,9 +51,14 @@ def check_lock(lock: Lock | None, plan: Plan, pins: Mapping[str, str]) -> None:
     if lock is None or lock.plan_hash != plan_hash(plan):
         raise PlanInvalid("is not the plan that was judged", field="plan")
     for step in plan.steps:
-        if step.tool not in pins:
-            raise PlanInvalid(f"there is no tool {step.tool!r}", field=f"step {step.id}")
-        if step.tool not in lock.tool_pins:
-            raise PlanInvalid(f"tool {step.tool!r} was not there when the plan was made", field=f"step {step.id}")
-        if pins[step.tool] != lock.tool_pins[step.tool]:
-            raise ToolChanged(step.tool, pins[step.tool], step=step.id)
+        check_pin(lock, step, pins)
+
+
+def check_pin(lock: Lock, step: Step, pins: Mapping[str, str]) -> None:
+    """Raises as `check_lock` does, for one step."""
+    if step.tool not in pins:
+        raise PlanInvalid(f"there is no tool {step.tool!r}", field=f"step {step.id}")
+    if step.tool not in lock.tool_pins:
+        raise PlanInvalid(f"tool {step.tool!r} was not there when the plan was made", field=f"step {step.id}")
+    if pins[step.tool] != lock.tool_pins[step.tool]:
+        raise ToolChanged(step.tool, pins[step.tool], step=step.id)

@@ -11,7 +11,8 @@
     ├── ToolsMissing            a package that a tool server needs is not installed
     ├── NothingFinished         the run has no finished pictures (yet)
     ├── IllegalMove             the table in lifecycle.py has no such arrow
-    │   └── PlanChanged         an approval names another plan than the one that waits
+    │   ├── PlanChanged         an approval names another plan than the one that waits
+    │   └── PicturesChanged     … other finished pictures than those that wait
     ├── StoreError
     │   ├── VersionConflict     somebody committed first: read again, decide again
     │   ├── ClaimLost           the claim ended: stop, write nothing
@@ -126,6 +127,12 @@ class PlanChanged(IllegalMove):
     """What was approved is not what waits: somebody has changed the plan since."""
 
     code = "plan_changed"
+
+
+class PicturesChanged(IllegalMove):
+    """What was approved are not the finished pictures that wait."""
+
+    code = "pictures_changed"
 
 
 class StoreError(ProLightError):

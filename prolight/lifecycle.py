@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Any
 
 from prolight.decisions import Deadlines, Decision, Ended, Held, Parked, Placement, Queued
-from prolight.errors import IllegalMove
+from prolight.errors import IllegalMove, NothingFinished
 from prolight.events import Blocked, Failure, Judged, Payload, PlanMade, Result, Status, Warned
 from prolight.schemas import (
     Approval,
@@ -33,6 +33,7 @@ from prolight.schemas import (
     ExecutionResult,
     Lock,
     Plan,
+    Recipe,
     Review,
     RunContext,
     RunError,
@@ -114,6 +115,7 @@ TRANSITIONS: dict[State, dict[Move, State]] = {
 CRASH_PAUSE = timedelta(milliseconds=100)
 """A run whose attempt crashed is queued by the sweep, which judges it by all its crashes."""
 ASKED_BY_CALLER = "the caller wants a person to see the plan first"
+RESULT_ASKED_BY_CALLER = "the caller wants a person to see the pictures first"
 
 TERMINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
 PARKED = frozenset({State.AWAITING_APPROVAL, State.NEEDS_REVIEW})
@@ -132,7 +134,15 @@ def follow(state: State, move: Move) -> State:
         raise IllegalMove(f"a run that is {state} cannot be {move}") from None
 
 
-def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: float, deadlines: Deadlines) -> Decision:
+def submitted(
+    request: RunRequest,
+    run_id: str,
+    *,
+    recipe: Recipe | None = None,
+    budget_usd: Decimal,
+    now: float,
+    deadlines: Deadlines,
+) -> Decision:
     run = RunContext(
         run_id=run_id,
         asset_id=request.asset_id or request.picture_id,
@@ -140,6 +150,8 @@ def submitted(request: RunRequest, run_id: str, *, budget_usd: Decimal, now: flo
         brief=request.brief,
         metadata=request.metadata,
         ask=request.ask,
+        approve_result=request.approve_result,
+        recipe=recipe,
         budget_usd=budget_usd if request.budget_usd is None else request.budget_usd,
     )
     if request.deadline_seconds is not None:
@@ -187,7 +199,7 @@ def judged(
     if denied:
         error = RunError(code="guardrail_denied", message="; ".join(denied)[:600], stage=Stage.CRITIQUE)
         return failed(run.evolve(critique=critique), error, now=now, deadlines=deadlines, before=(event, *warned))
-    if critique.verdict is Verdict.REVISE and run.round < deadlines.critic_rounds:
+    if critique.verdict is Verdict.REVISE and run.round < deadlines.critic_rounds and run.recipe is None:
         return move(run, Move.REVISED, now, deadlines, event, *warned, critique=critique, round=run.round + 1)
     if not critique.ok:
         asks = (*(finding.message for finding in critique.findings if finding.severity == "blocking"), *asks)
@@ -195,23 +207,41 @@ def judged(
     if run.ask:
         asks = (*asks, ASKED_BY_CALLER)
     if asks:
-        return _held(run.evolve(critique=critique), asks, (event, *warned), now, deadlines)
+        asked = Approval(subject="plan", reasons=asks, plan_hash=run.lock.plan_hash if run.lock else "")
+        return _held(run.evolve(critique=critique), asked, (event, *warned), now, deadlines)
     return move(run, Move.ACCEPTED, now, deadlines, event, *warned, critique=critique)
 
 
-def _held(
-    run: RunContext, reasons: tuple[str, ...], before: tuple[Payload, ...], now: float, deadlines: Deadlines
-) -> Decision:
-    plan_hash = run.lock.plan_hash if run.lock else ""
+def _held(run: RunContext, asked: Approval, before: tuple[Payload, ...], now: float, deadlines: Deadlines) -> Decision:
     until = now + deadlines.approval.total_seconds()
-    approval = Approval(subject="plan", reasons=reasons, asked_at=now, until=until, plan_hash=plan_hash)
-    blocked = Blocked(subject="plan", reasons=reasons, plan_hash=plan_hash, until=until)
-    return move(run, Move.HELD, now, deadlines, *before, blocked, approval=approval)
+    blocked = Blocked(
+        subject=asked.subject, reasons=asked.reasons, plan_hash=asked.plan_hash, pictures=asked.pictures, until=until
+    )
+    return move(run, Move.HELD, now, deadlines, *before, blocked, approval=asked.evolve(asked_at=now, until=until))
 
 
 def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, deadlines: Deadlines) -> Decision:
     result = (run.exec_result or ExecutionResult()).evolve(outputs=outputs)
+    if run.approve_result and outputs:
+        asked = Approval(
+            subject="result",
+            reasons=(RESULT_ASKED_BY_CALLER,),
+            plan_hash=run.lock.plan_hash if run.lock else "",
+            pictures=tuple(output.id for output in outputs),
+        )
+        return _held(run.evolve(exec_result=result), asked, (), now, deadlines)
     return move(run, Move.EXECUTED, now, deadlines, Result(outputs=outputs), exec_result=result)
+
+
+def given_out(run: RunContext, *, unapproved: bool) -> tuple[Artifact, ...]:
+    """What may be given out as the run's pictures. Raises `NothingFinished`."""
+    outputs = run.exec_result.outputs if run.exec_result else ()
+    waits = run.state is State.AWAITING_APPROVAL and bool(outputs)
+    if waits and not unapproved:
+        raise NothingFinished(f"run {run.run_id} is finished, and nobody has approved its pictures yet")
+    if not outputs or not (waits or run.state is State.COMPLETED):
+        raise NothingFinished(f"run {run.run_id} is {run.state} and has no finished pictures")
+    return outputs
 
 
 def unclear(run: RunContext, review: Review, *, now: float, deadlines: Deadlines) -> Decision:

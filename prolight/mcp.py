@@ -34,9 +34,9 @@ class MCPClientAsync:
             self._made = os.getpid(), connect_studio_in_process(self.settings)
         return self._made[1]
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         """By `server.tool` name."""
-        return await self._gateway().tools(needed)
+        return await self._gateway().tools(needed, anew=anew)
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
         """Raises `CallError`s. `key` names the call to its server."""

@@ -27,9 +27,10 @@ class Pacing:
         self._dependencies = writer.dependencies
 
     async def may_leave(self, call: Call, before: Entry | None, policy: RetryPolicy) -> None:
-        """Raises `CoolingDown`, or `NoRetryLeft` for a retry too many; both say when to ask again."""
+        """Raises as `call.ready` does, or what says when to ask again: `CoolingDown`, `NoRetryLeft` for a retry."""
         if pause := self.pause(call):
             raise pause
+        await call.ready()
         if before is None or not (call.dependency and is_retry(before)):
             return
         wait = await self._dependencies.take_retry(call.dependency)

@@ -97,10 +97,11 @@ class ToolResult:
 class ToolGateway(Protocol):
     """All tool servers, behind one face. Raises `CallError`s only."""
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
-        """By `server.tool` name, of the servers that answer; each is discovered once, then remembered.
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+        """By `server.tool` name, of the servers that answer, as they listed them a short time ago.
 
-        Raises when the server of a `needed` tool does not answer, or when none does.
+        `anew`: those of the `needed` tools list them after this was asked. Raises when the server of a `needed`
+        tool does not answer, or when none does.
         """
         ...
 
@@ -192,6 +193,8 @@ class Write:
     """A journalled call came to its end: the run does not crash its workers."""
     asks: Mapping[str, int] = field(default_factory=dict)
     """The dependencies that are called once this is written, and how many of those calls are first tries."""
+    restores: bool = False
+    """Without a claim, after the store went back to an older state: epochs that were given out since are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +212,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found: runs whose time-out needs a decision, and when to look again at the latest."""
+    """What a sweep found: runs whose time-out needs a decision, batches that want a round, and when to look again."""
 
     overdue: tuple[str, ...] = ()
     poisoned: tuple[str, ...] = ()
     again: timedelta | None = None
+    crashes_to_poison: int = 1
+    """So many made these runs poisoned. A worker that only froze may take one back before somebody decides."""
+    batches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from prolight.pictures import PictureLimits
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+MAX_SLOTS = 1000
+"""Of one worker process, however it is told."""
 DEFAULT_STUDIO_URL = "http://127.0.0.1:8765/mcp"
 
 
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
     """Folder of the workers' health files, by default `health` in `home`. `python -m prolight.health` reads them."""
     health_seconds: float = Field(default=5, gt=0)
     """A worker writes its health file this often."""
-    slots: int = Field(default=64, ge=1, le=1000)
+    slots: int = Field(default=64, ge=1, le=MAX_SLOTS)
     drain_seconds: float = Field(default=330, ge=0)
     crashes_to_suspect: int = Field(default=2, ge=1)
     """A run that so many workers in a row died or froze over is worked in a child process of its own from then on."""
@@ -124,6 +126,8 @@ class Settings(BaseSettings):
     """How long past its deadline a try may still reach the other side; only then is a repeat thought of."""
     billed_repeats: int = Field(default=1, ge=0)
     """How often a `billed` call is sent again although it may have been carried out."""
+    tools_fresh_seconds: float = Field(default=5, ge=0)
+    """So long a worker believes what a tool server listed; before a call with effects it asks in any case."""
 
     # Guardrails
     budget_usd: Decimal = Field(default=Decimal(1), ge=0)

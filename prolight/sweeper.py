@@ -25,7 +25,7 @@ async def settle_overdue(store: RunStore, swept: Swept, deadlines: Deadlines) ->
     for run_id in (*swept.overdue, *swept.poisoned):
         try:
             base = await store.read(run_id)
-            now, poisoned = store.now(), run_id in swept.poisoned
+            now, poisoned = store.now(), run_id in swept.poisoned and base.crashes >= swept.crashes_to_poison
             if base.run.state not in TERMINAL and (poisoned or ran_out(base, now=now, deadlines=deadlines)):
                 decision = overdue(base, poisoned=poisoned, now=now, deadlines=deadlines)
                 journal = await closing(store, decision)

@@ -7,6 +7,7 @@ from typing import Any
 from celery.concurrency.base import BasePool
 
 from prolight.errors import ProLightError
+from prolight.settings import MAX_SLOTS
 from workers.consumer import stages_of
 from workers.runtime import runtime
 
@@ -34,7 +35,7 @@ class ShellPool(BasePool):
         self._resize(self.limit - n)
 
     def _resize(self, slots: int) -> None:
-        self.limit = max(1, slots)
+        self.limit = min(max(1, slots), MAX_SLOTS)
         runtime.change(slots=self.limit)
 
     def _get_info(self) -> dict[str, Any]:

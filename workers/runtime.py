@@ -28,15 +28,18 @@ from prolight.adapters.redis_store import RedisStore
 from prolight.attempt import Attempt, Attempts
 from prolight.bootstrap import OUTAGE, build_attempts, connect_artifacts, connect_store, connect_tools
 from prolight.commands import revoke
+from prolight.door import Door
 from prolight.errors import RunNotFound, StoreError, StoreUnavailable
 from prolight.outcomes import Lost, Outcome
 from prolight.ports import Claim, Process, Snapshot
+from prolight.rounds import carry_on
 from prolight.schemas import Stage, State
 from prolight.settings import Settings
 from prolight.sweeper import settle_overdue
 from workers.aside import Aside
 from workers.board import GATHER, Board
 from workers.dock import Dock, Suspect
+from workers.ear import Ear
 from workers.messages import Reason, beginning
 from workers.row import Row, StageOfRun
 from workers.watchdog import Signs, Watchdog
@@ -65,9 +68,7 @@ class Runtime:
         self.hostname = ""
         self.process_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{os.getpid()}"
         self.working: dict[str, Working] = {}
-        self.popped = 0
-        """So often bells were taken from the broker."""
-        self._popped_before = self._deaf_sweeps = 0
+        self.ear = Ear()
         self._heard = self._answered = 0
         self._starved = False
         self._inbox: deque[Stage] = deque()
@@ -86,6 +87,7 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop
         self._store: RedisStore
         self._attempts: Attempts
+        self._door: Door
 
     # --- called by Celery's thread ---
 
@@ -185,7 +187,8 @@ class Runtime:
     async def _open(self) -> None:
         self._store = connect_store(self.settings, patience=OUTAGE)
         await self._store.open()
-        await self._store.identify_artifacts(connect_artifacts(self.settings).identity)
+        self._door = Door(self._store, connect_artifacts(self.settings), self.settings)
+        await self._store.identify_artifacts(self._door.artifacts.identity)
         log.info("store: %s", (await self._store.durability()).says)
         self._tools = connect_tools(self.settings)
         self._attempts = build_attempts(self.settings, self._store, self._tools)
@@ -287,25 +290,17 @@ class Runtime:
             try:
                 swept = await self._store.sweep()
                 await settle_overdue(self._store, swept, self.settings.deadlines)
-                await self._look_for_bells()
+                await carry_on(self._door, swept.batches)
+                room = self.free > 0 and not self._draining
+                await self.ear.after_a_sweep(self._store, self.stages, room=room)
                 if swept.again is not None:
                     wait = min(wait, swept.again.total_seconds() + 0.002)
             except StoreError as error:
                 log.warning("sweep: %s", error)
-                self._deaf_sweeps = 0
+                self.ear.forgive()
             except Exception:
                 log.exception("sweep failed")  # and must go on: dead workers' runs wait for it
             await asyncio.sleep(wait)
-
-    async def _look_for_bells(self) -> None:
-        """The sweep has rung for whatever waits: whoever has room should hear that."""
-        heard, self._popped_before = self.popped != self._popped_before, self.popped
-        if heard or self.free <= 0 or self._draining:
-            self._deaf_sweeps = 0
-        else:
-            backlog = await self._store.backlog()
-            waiting = any(backlog[stage] for stage in self.stages)
-            self._deaf_sweeps = self._deaf_sweeps + 1 if waiting else 0
 
     async def _tick(self) -> None:
         while True:
@@ -364,7 +359,7 @@ class Runtime:
             slots=self.slots,
             working=len(self.working),
             overstayed=self._overstayed(),
-            deaf_sweeps=self._deaf_sweeps,
+            deaf_sweeps=self.ear.deaf_sweeps,
             last_claim=self._last_claim,
             last_heartbeat=self._last_heartbeat,
         )
@@ -385,10 +380,12 @@ class Runtime:
         """The heartbeat says so; look again, since the stage may just have ended by our own commit."""
         working = self.working.get(run_id)
         if working and working.claim.snapshot.claim_id == claim_id:
-            now = await self._store.read(run_id)
-            over = now.claim_id != claim_id or now.run.state is State.CANCELLING
-            if over and self.working.get(run_id) is working:
-                log.warning("run %s: cancelled, or taken by somebody else: stopping", run_id)
+            with suppress(RunNotFound):
+                now = await self._store.read(run_id)
+                if now.claim_id == claim_id and now.run.state is not State.CANCELLING:
+                    return
+            if self.working.get(run_id) is working:
+                log.warning("run %s: cancelled, taken by somebody else, or gone: stopping", run_id)
                 working.attempt.interrupt()
 
 

@@ -26,7 +26,7 @@ class Channel(redis.Channel):
                 popped = self.client.parse_response(connection, "BRPOP", **options)
                 if not popped:
                     raise Empty
-                runtime.popped += 1
+                runtime.ear.hear()
                 queue, first = popped
                 bells = [first, *self._more(connection, queue)]
             except self.connection_errors:

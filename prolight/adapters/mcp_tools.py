@@ -104,10 +104,10 @@ class McpTools:
         self._mode = "auto"
         self._discovering = asyncio.Lock() if isinstance(server, str) else nullcontext()
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
-        if self._tools is None:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+        if self._tools is None or anew:
             async with self._discovering:
-                if self._tools is None:
+                if self._tools is None or anew:
                     self._tools = await self._discover()
         return self._tools
 

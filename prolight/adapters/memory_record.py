@@ -16,6 +16,7 @@ from prolight.schemas import RunContext, Stage, State
 
 CLAIMS_KEPT = 4
 """So many claims of a run can still ask for the answer to their last write."""
+EPOCHS_LEFT_OUT = 1_000_000
 LOOK_AGAIN_MS = 60_000
 DECIDE_WITHIN_MS = 2_000
 
@@ -117,6 +118,7 @@ class Record:
         run = write.decision.run
         self.document, self.state, self.deadline = document, run.state, deadline_of(run)
         self.ver += 1
+        self.epoch += EPOCHS_LEFT_OUT * write.restores
         self.journal |= write.journal
         if write.progress:
             self.forget_crashes()

@@ -188,7 +188,7 @@ class MemoryStore:
             self._look_at(record, look)
         look.next_looks += [record.due for record in self._runs.values() if record.due is not None]
         again = timedelta(milliseconds=max(0, min(look.next_looks) - now))
-        return Swept(tuple(look.overdue), tuple(look.poisoned), again)
+        return Swept(tuple(look.overdue), tuple(look.poisoned), again, self._crashes_to_poison)
 
     def _look_after(self, process: str, look: _Look) -> None:
         if self.listens(process):

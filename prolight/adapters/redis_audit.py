@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ async def audit(
 ) -> Audit:
     """Everything that is wrong now and was wrong a moment ago."""
     look = Look(store, artifacts, progress)
+    if at := await store.emptied():
+        moment = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        look.notes.append(f"the store lost everything that it held by {moment}: what it had accepted is gone")
     await look.compare_folders()
     suspects: dict[Finding, None] = {}
     async with aclosing(look.everywhere()) as findings:

@@ -158,6 +158,9 @@ class Listening:
 
     async def __call__(self, timeout: timedelta) -> str | None:
         """The next message, or None after `timeout`."""
+        if self._pubsub.connection is None:  # nobody answered yet
+            await self._subscribe()
+            return None
         try:
             message = await self._pubsub.get_message(timeout=timeout.total_seconds())
         except (RedisError, OSError):

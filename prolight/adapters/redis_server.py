@@ -11,6 +11,8 @@ from redis.exceptions import RedisError, ResponseError
 from prolight.errors import StoreRefused, StoreUnavailable
 
 OLDEST = (6, 2)
+PASSING = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "OOM", "MISCONF"})
+"""Codes of the server's errors that need no change of ours to go away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,12 @@ def _config(*replies: Any) -> dict[str, str]:
 
 
 def will_pass(error: RedisError) -> bool:
-    return str(error).startswith(("LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN"))
+    """Whether the server, as it is, may do the same later: a full one may get room. Nothing was done now."""
+    # redis-py cuts the code off the text of those errors for which it has a class.
+    return (error.status_code or str(error).partition(" ")[0]) in PASSING
 
 
 def translated(error: RedisError) -> Exception:
-    if will_pass(error) or "OOM" in str(error) or "MISCONF" in str(error):
+    if will_pass(error):
         return StoreUnavailable(f"the store cannot write now: {error}")
     return StoreRefused(f"the store refuses: {error}")

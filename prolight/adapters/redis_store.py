@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import random
 import time
 import uuid
@@ -22,6 +23,7 @@ from typing import Any, Self
 from redis.exceptions import NoScriptError, RedisError
 
 from prolight.adapters.record import deadline_of, document_of, journal_of, milliseconds
+from prolight.adapters.redis_batches import RedisBatches
 from prolight.adapters.redis_dependencies import RedisDependencies
 from prolight.adapters.redis_link import Listening, RedisLink
 from prolight.adapters.redis_server import Durability, inspect_server, translated, will_pass
@@ -47,6 +49,12 @@ from prolight.schemas import Stage, compact_json
 DUE_AT_A_TIME = 100
 ASIDE_KEPT = 100
 """So many of the messages that are no bells are kept for people to look at."""
+log = logging.getLogger(__name__)
+
+EMPTIED = (
+    "the store at %s lost everything that it held (FLUSHALL, or another data directory): the runs that it had accepted"
+    " are gone, %d of them from here; a backup brings them back, new ones are worked on"
+)
 POLL_EVENTS = timedelta(seconds=2)
 """A follower looks at the stream this often even if the channel is silent."""
 
@@ -72,7 +80,9 @@ class RedisStore:
         self._retention_ms = milliseconds(retention)
         self._patience = patience.total_seconds()
         self._told_at, self._told = time.monotonic(), 0.0
+        self._born = ""
         self.dependencies = RedisDependencies(sparing, self._script, self.now)
+        self.batches = RedisBatches(self._script, self._ask, retention)
 
     async def open(self) -> Self:
         """Connect and learn the time. Raises `StoreUnavailable`, or `StoreRefused` for a server that will not do."""
@@ -152,7 +162,7 @@ class RedisStore:
             base.ver,
             base.claim_id,
             write.op_id,
-            "holder" if write.holder else "client",
+            "holder" if write.holder else "restore" if write.restores else "client",
             place,
             ms,
             run.state.value,
@@ -178,13 +188,24 @@ class RedisStore:
             case "gone":
                 raise RunNotFound(run.run_id)
         self.dependencies.heard(write.asks, pauses)
+        if write.restores:
+            return await self.read(run.run_id)
         return committed(base, write.decision, ver=ver, seq=seq)
 
     async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
         described = {"pid": process.pid, "host": process.host, "slots": process.slots, "stages": process.stages}
         held = [part for claim in claims.items() for part in claim]
-        answer = await self._script("heartbeat", process.id, compact_json(described), self._lease_ms, *held)
-        return set(answer[1:])
+        known = (process.id, compact_json(described), self._lease_ms, self._born)
+        _, born, *over = await self._script("heartbeat", *known, *held)
+        if self._born not in ("", born):
+            log.critical(EMPTIED, safe_url(self.url), len(claims))
+        self._born = born
+        return set(over)
+
+    async def emptied(self) -> float | None:
+        """When a worker last found that the store had lost everything, in seconds of its clock; None: never."""
+        at = await self._ask("HGET", "prolight:store", "emptied")
+        return float(at) / 1000 if at else None
 
     async def retire(self, process: str) -> None:
         await self._sweep(retiring=process)
@@ -193,10 +214,11 @@ class RedisStore:
         return await self._sweep(retiring="")
 
     async def _sweep(self, *, retiring: str) -> Swept:
-        _, again, overdue, poisoned = await self._script(
+        _, again, overdue, poisoned, batches = await self._script(
             "sweep", self._lease_ms, DUE_AT_A_TIME, self._crashes_to_poison, retiring
         )
-        return Swept(tuple(overdue), tuple(poisoned), timedelta(milliseconds=again))
+        again_after = timedelta(milliseconds=again)
+        return Swept(tuple(overdue), tuple(poisoned), again_after, self._crashes_to_poison, tuple(batches))
 
     async def processes(self) -> list[Process]:
         known = pairs(await self._ask("HGETALL", "prolight:processes"))

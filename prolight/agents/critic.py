@@ -1,4 +1,7 @@
-"""The Critic: code checks what code can check, then a model judges that exact plan."""
+"""The Critic: code checks what code can check, then a model judges that exact plan.
+
+A recipe's plan was judged when it was made; whether it fits this picture is judged by rules alone, at no cost.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from prolight.decisions import Deadlines
 from prolight.guardrails import Case, Policy, Ruling, estimated_cost, rule
 from prolight.outcomes import Judged, Outcome
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway
+from prolight.recipes import departures
 from prolight.schemas import MAX_FINDINGS, Critique, Finding, Plan, RunContext, Stage, Verdict
 
 
@@ -21,6 +25,7 @@ class Critic:
     gateway: ToolGateway
     policy: Policy
     deadlines: Deadlines
+    rules: ChatModel
     stage: Stage = Stage.CRITIQUE
 
     async def work(self, work: Work) -> Outcome:
@@ -29,14 +34,17 @@ class Critic:
         tools = await discover(self.gateway, work, plan)
         ruling = rule(Case(plan, tools, self.policy, run.budget_usd))
         request = ChatRequest("critic", self._facts(run, plan, tools), json_schema(Critique))
-        opinion, model = await ask(self.model, request, work, answer_as=Critique, timeout=self.deadlines.stage)
+        judge = self.rules if run.recipe else self.model
+        opinion, model = await ask(judge, request, work, answer_as=Critique, timeout=self.deadlines.stage)
         critique = merged(opinion, ruling).evolve(plan_hash=plan_hash)
-        return Judged(critique, model, denied=ruling.denied, asks=ruling.asks)
+        pins = {name: tool.pin for name, tool in tools.items()}
+        asks = tuple(departures(run.recipe, run.inspection, pins)) if run.recipe else ()
+        return Judged(critique, model, denied=ruling.denied, asks=(*ruling.asks, *asks))
 
     def _facts(self, run: RunContext, plan: Plan, tools: Mapping[str, Tool]) -> dict[str, Any]:
         """The plan, the policy and what was measured; never the Planner's reasoning."""
         return {
-            "brief": run.brief,
+            "brief": "" if run.recipe else run.brief,
             "plan": plan.model_dump(mode="json"),
             "inspection": run.inspection,
             "policy": {

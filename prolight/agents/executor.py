@@ -11,13 +11,21 @@ from typing import Any
 
 from prolight.agents.base import Work, charged, discover, server_of
 from prolight.calls import Answer, Call, Probed
-from prolight.determinism import call_key, check_lock, fingerprint
-from prolight.errors import CallError, GuardrailDenied, InvalidInput, PlanInvalid, ProLightError
+from prolight.determinism import call_key, check_lock, check_pin, fingerprint
+from prolight.errors import (
+    CallError,
+    GuardrailDenied,
+    InvalidInput,
+    NotSent,
+    OutcomeUnknown,
+    PlanInvalid,
+    ProLightError,
+)
 from prolight.events import StepMoved, Warned
 from prolight.guardrails import Policy, check_accepted, check_call
 from prolight.outcomes import Executed, Outcome
 from prolight.ports import Tool, ToolGateway, ToolResult
-from prolight.schemas import INPUT, Artifact, ExecutionResult, Plan, RunContext, Stage, Step, StepResult
+from prolight.schemas import INPUT, Artifact, ExecutionResult, Lock, Plan, RunContext, Stage, Step, StepResult
 from prolight.writer import Change, Changed
 
 
@@ -109,6 +117,7 @@ class Progress:
             probe=self._probe(tool, key) if tool.probe in self._tools else None,
             dependency=server_of(tool),
             retry=tool.retry,
+            ready=lambda: self._still_pinned(step, lock, tool),
             starting=self._step_started(step),
             finishing=lambda answer, reused: self._step_done(step, answer, reused),
         )
@@ -118,6 +127,14 @@ class Progress:
             return _answer(result, call.quote_usd)
 
         return _picture(await self._work.journal.call(call, send))
+
+    async def _still_pinned(self, step: Step, lock: Lock, tool: Tool) -> None:
+        """For a call with effects its server is asked at once, before each try; no MCP call can name a definition."""
+        try:
+            tools = await self._executor.gateway.tools({tool.name}, anew=tool.effect != "pure")
+        except OutcomeUnknown as error:
+            raise NotSent(str(error), retry_after=error.retry_after) from error
+        check_pin(lock, step, {name: now.pin for name, now in tools.items()})
 
     def _probe(self, tool: Tool, key: str) -> Callable[[timedelta], Awaitable[Probed]]:
         probe = self._tools[tool.probe]

@@ -34,6 +34,9 @@ class Planner:
     async def work(self, work: Work) -> Outcome:
         tools = await discover(self.gateway, work)
         inspection = work.run.inspection or await self._inspect(work, tools)
+        if recipe := work.run.recipe:
+            tools = await discover(self.gateway, work, recipe.plan)
+            return Planned(recipe.plan, self._lock(work.run, recipe.plan, f"recipe {recipe.run_id}", tools))
         offered = {name: tool for name, tool in tools.items() if self.policy.permits(name) and not _inspects(name)}
         request = ChatRequest("planner", self._facts(work.run, inspection, offered), json_schema(Plan))
         plan, model = await ask(self.model, request, work, answer_as=Plan, timeout=self.deadlines.stage)

@@ -21,7 +21,7 @@ from prolight.attempt import Attempt, Attempts
 from prolight.bootstrap import build_attempts, connect_artifacts
 from prolight.determinism import fingerprint
 from prolight.determinism import plan_hash as hash_of
-from prolight.errors import ArtifactMissing, IllegalMove, InvalidInput, PlanChanged, RunNotFound
+from prolight.errors import ArtifactMissing, IllegalMove, InvalidInput, PicturesChanged, PlanChanged, RunNotFound
 from prolight.events import Warned
 from prolight.lifecycle import PARKED, STAGES, TERMINAL
 from prolight.mcp import MCPClient
@@ -69,7 +69,8 @@ class AgentRunnerAsync:
         """Plan, judge and execute; the run as it ended, or as it waits for a person.
 
         A context that came back AWAITING_APPROVAL, passed again with `human_approved=True`, goes on where it
-        stopped. `True` answers for the plan that the Critic accepted, never against the Critic. A failing hook
+        stopped. `True` answers for the plan that the Critic accepted, never against the Critic; and for finished
+        pictures (`ctx.approve_result`) only when they come back in the context. A failing hook
         is logged. Cancelled, the run ends CANCELLED, and the hook still hears so. Raises `InvalidInput`,
         `IllegalMove` for a context that has ended or is under way elsewhere, `PlanChanged` for one that was altered.
         """
@@ -101,6 +102,9 @@ class AgentRunnerAsync:
         if ctx.state is State.AWAITING_APPROVAL:
             _check_unaltered(ctx)
             store.adopt(ctx)
+            if human_approved and ctx.approval and ctx.approval.subject == "result":
+                pictures, deadlines = ctx.approval.pictures, self.settings.deadlines
+                await commands.publish(store, ctx.run_id, pictures, by=CALLER, deadlines=deadlines)
         elif ctx.state is State.PLANNING and not ctx.turns:
             await self._create(store, _asked(ctx, self.settings.budget_usd, human_approved=human_approved))
         else:
@@ -190,6 +194,7 @@ def _asked(ctx: RunContext, budget_usd: Decimal, *, human_approved: bool) -> Run
         brief=request.brief,
         metadata=ctx.metadata,
         ask=ctx.ask or not human_approved,
+        approve_result=ctx.approve_result,
         budget_usd=min(ctx.budget_usd, budget_usd),
     )
 
@@ -202,12 +207,17 @@ def _check_unaltered(run: RunContext) -> None:
     hashes = {hash_of(plan), lock.plan_hash, run.critique.plan_hash, run.approval.plan_hash}
     if len(hashes) > 1 or lock.input_sha256 != run.picture:
         raise PlanChanged(f"run {run.run_id} holds another plan or picture than the one that was judged")
+    outputs = run.exec_result.outputs if run.exec_result else ()
+    if run.approval.pictures != tuple(output.id for output in outputs):
+        raise PicturesChanged(f"run {run.run_id} holds other pictures than those that wait for an approval")
 
 
 def _accepted(run: RunContext) -> bool:
     """The Critic accepted exactly this plan."""
     return bool(
         run.state is State.AWAITING_APPROVAL
+        and run.approval
+        and run.approval.subject == "plan"
         and run.critique
         and run.critique.ok
         and run.lock

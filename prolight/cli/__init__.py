@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("prolight.cli.demo:demo", "See it work: one picture, relit, on this machine alone. Needs nothing else."),
     "up": ("prolight.cli.up:up", "Start everything here: store, tools, worker, Flower. Ctrl-C stops it."),
     "submit": ("prolight.cli.submit:submit", "Hand in a picture and a brief; prints the run's id."),
+    "batch": ("prolight.cli.batch:batch", "Make the same of many pictures: a folder, a CSV or JSON lines."),
+    "batches": ("prolight.cli.batch:app", "Batches: list, show, watch, approve, decline, cancel."),
     "watch": ("prolight.cli.watch:watch", "Follow a run's events, live."),
     "list": ("prolight.cli.runs:list_", "The newest runs."),
     "show": ("prolight.cli.runs:show", "One run, whole: plan, verdict, steps, timeline, cost."),
@@ -42,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "prolight.cli.audit:audit",
         "Is the store in order: nothing left over, missing or lost?",
     ),
+    "restore": ("prolight.cli.restore:restore", "After the store was restored from a backup, before workers start."),
     "doctor": ("prolight.cli.doctor:doctor", "What works here, what does not, and how to mend it."),
     "bench": ("prolight.cli.bench:bench", "Measure this installation."),
 }

@@ -14,13 +14,18 @@ from prolight.cli.failures import Refused
 from prolight.cli.output import ExitCode, Json, console, say, wait_for
 from prolight.cli.page import plan as plan_page
 from prolight.cli.page import verdict
-from prolight.cli.rendering import one_line
+from prolight.cli.rendering import one_line, picture, unapproved
 from prolight.cli.runs import tell
 from prolight.errors import IllegalMove, InvalidInput
-from prolight.schemas import Plan, State, refusal
+from prolight.schemas import Approval, Plan, State, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
     from prolight.client import AsyncClient
+    from prolight.ports import Snapshot
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 By = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; by default you, as USER@HOST.")]
@@ -28,49 +33,91 @@ By = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; by de
 
 def approve(
     run: Run,
+    *,
     plan: Annotated[str | None, typer.Option(metavar="HASH", help="Exactly this plan; asks for nothing then.")] = None,
     edit: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, metavar="FILE", help="This plan (JSON) instead.")
     ] = None,
+    picture: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Exactly this finished picture; asks for nothing then. Repeatable."),
+    ] = None,
     by: By = None,
     as_json: Json = False,
 ) -> ExitCode:
-    """Show the plan that waits, ask, and let it be carried out. Off a terminal, --plan HASH says which."""
-    return wait_for(_approve(run, plan, edit, by, as_json=as_json))
+    """Show what waits, ask, and let the plan be carried out or the finished pictures go.
+
+    Off a terminal, --plan HASH or --picture ID says which.
+    """
+    if plan and picture:
+        raise InvalidInput("and --picture exclude each other: a run waits with the one or the other", field="--plan")
+    if edit and picture:
+        raise InvalidInput("is another plan, and --picture says that it was carried out well", field="--edit")
+    return wait_for(_approve(run, plan, tuple(picture or ()), edit, by, as_json=as_json))
 
 
-async def _approve(run_id: str, plan_hash: str | None, edit: Path | None, by: str | None, *, as_json: bool) -> ExitCode:
+async def _approve(
+    run_id: str,
+    plan_hash: str | None,
+    pictures: tuple[str, ...],
+    edit: Path | None,
+    by: str | None,
+    *,
+    as_json: bool,
+) -> ExitCode:
     from prolight.client import AsyncClient
 
     edited = _plan(edit) if edit else None
     async with AsyncClient() as client:
-        if plan_hash is None:
-            plan_hash = await _asked(client, run_id, edited)
-        if plan_hash is None:
-            say("nothing was approved; the run goes on waiting")
-            return ExitCode.WAITS
-        tell(await client.approve(run_id, plan_hash, by=by, edited=edited), as_json=as_json)
+        if plan_hash is None and not pictures:
+            asked = await _asked(client, run_id, edited)
+            if asked is None:
+                say("nothing was approved; the run goes on waiting")
+                return ExitCode.WAITS
+            plan_hash, pictures = asked.plan_hash, asked.pictures
+        if pictures:
+            tell(await client.publish(run_id, pictures, by=by), as_json=as_json)
+        else:
+            tell(await client.approve(run_id, plan_hash or "", by=by, edited=edited), as_json=as_json)
     return ExitCode.OK
 
 
-async def _asked(client: AsyncClient, run_id: str, edited: Plan | None) -> str | None:
-    """Show what waits, and ask; the hash of the plan that was shown, or None for a no."""
+async def _asked(client: AsyncClient, run_id: str, edited: Plan | None) -> Approval | None:
+    """Show what waits, and ask; what was shown, or None for a no."""
     snapshot = await client.get(run_id)
     run = snapshot.run
     if run.state is not State.AWAITING_APPROVAL or run.approval is None:
         raise IllegalMove(f"run {run_id} is {run.state} and waits for no approval: `prolight show {run_id}`")
-    plan_hash = run.approval.plan_hash
+    asked = run.approval
+    if edited and asked.pictures:
+        raise InvalidInput("comes too late: the plan was carried out, and its pictures wait", field="--edit")
     if not sys.stdin.isatty():
+        option, names = ("--picture", asked.pictures) if asked.pictures else ("--plan", (asked.plan_hash,))
+        answer = " ".join(f"{option} {name}" for name in names)
         raise InvalidInput(
-            f"is needed where nobody can be asked: look at `prolight show {run_id}`, then `--plan {plan_hash}`",
-            field="--plan",
+            f"is needed where nobody can be asked: look at `prolight show {run_id}`, then `{answer}`", field=option
         )
-    terminal = console(stderr=True)
-    for part in (one_line(run.brief, 600), plan_page(run), verdict(run) if run.critique else "", f"plan {plan_hash}"):
-        terminal.print(part)
-    terminal.print("asks: " + one_line("; ".join(run.approval.reasons), 600))
-    question = "let the Critic judge your plan instead of this one?" if edited else "carry out exactly this plan?"
-    return plan_hash if typer.confirm(question, err=True) else None
+    for part in _shown(snapshot):
+        console(stderr=True).print(part)
+    question = "let the Critic judge your plan instead of this one?" if edited else QUESTIONS[asked.subject]
+    return asked if typer.confirm(question, err=True) else None
+
+
+QUESTIONS = {"plan": "carry out exactly this plan?", "result": "are these pictures finished?"}
+
+
+def _shown(snapshot: Snapshot) -> Iterator[RenderableType]:
+    run = snapshot.run
+    assert run.approval
+    yield one_line(run.brief, 600)
+    yield plan_page(run)
+    if run.approval.subject == "plan":
+        yield verdict(run) if run.critique else ""
+        yield f"plan {run.approval.plan_hash}"
+    else:
+        yield "\n".join(f"{picture(output)}  {output.id}" for output in unapproved(snapshot))
+        yield f"look at them: `prolight artifacts {run.run_id} -o FOLDER --unapproved`"
+    yield "asks: " + one_line("; ".join(run.approval.reasons), 600)
 
 
 def _plan(file: Path) -> Plan:

@@ -15,7 +15,7 @@ from prolight.cli.output import ExitCode, Json, console, record, wait_for
 from prolight.cli.rendering import picture
 from prolight.errors import NothingFinished
 from prolight.ports import Snapshot
-from prolight.schemas import Artifact
+from prolight.schemas import Artifact, State
 
 if TYPE_CHECKING:
     from prolight.client import AsyncClient
@@ -27,18 +27,21 @@ def artifacts(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
     folder: Annotated[Path, typer.Option("-o", "--output", file_okay=False, metavar="DIR", help="Where to.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    unapproved: Annotated[
+        bool, typer.Option("--unapproved", help="Also those that wait for a person's approval.")
+    ] = False,
     as_json: Json = False,
 ) -> ExitCode:
     """Save a run's finished pictures as RUN-1.jpg, RUN-2.png …"""
-    return wait_for(_artifacts(run, folder, force=force, as_json=as_json))
+    return wait_for(_artifacts(run, folder, force=force, unapproved=unapproved, as_json=as_json))
 
 
-async def _artifacts(run_id: str, folder: Path, *, force: bool, as_json: bool) -> ExitCode:
+async def _artifacts(run_id: str, folder: Path, *, force: bool, unapproved: bool, as_json: bool) -> ExitCode:
     from prolight.client import AsyncClient
 
     async with AsyncClient() as client:
         snapshot = await client.get(run_id)
-        paths = await save(client, snapshot, folder, force=force)
+        paths = await save(client, snapshot, folder, force=force, unapproved=unapproved)
     if as_json:
         record({"run_id": run_id, "state": snapshot.run.state, "paths": [str(path) for path in paths]})
     else:
@@ -46,10 +49,12 @@ async def _artifacts(run_id: str, folder: Path, *, force: bool, as_json: bool) -
     return ExitCode.OK
 
 
-async def save(client: AsyncClient, snapshot: Snapshot, folder: Path, *, force: bool) -> list[Path]:
+async def save(
+    client: AsyncClient, snapshot: Snapshot, folder: Path, *, force: bool, unapproved: bool = False
+) -> list[Path]:
     """Write the run's pictures into `folder`, all checked before the first. Raises `Refused`."""
     try:
-        finished = await client.artifacts(snapshot.run.run_id)
+        finished = await client.artifacts(snapshot.run.run_id, unapproved=unapproved)
     except NothingFinished:
         raise Refused(_nothing_finished(snapshot)) from None
     paths = [folder / name for name in names(snapshot.run.run_id, finished)]
@@ -87,6 +92,11 @@ def write(path: Path, content: bytes) -> None:
 
 def _nothing_finished(snapshot: Snapshot) -> str:
     run = snapshot.run
+    if run.state is State.AWAITING_APPROVAL and run.approval and run.approval.subject == "result":
+        return (
+            f"nobody has approved the pictures of run {run.run_id} yet: look at them with --unapproved,"
+            f" then `prolight approve {run.run_id}`"
+        )
     steps = run.exec_result.steps if run.exec_result else ()
     made = [f"{step.id} ({picture(step.artifact)})" for step in steps if step.artifact]
     so_far = f"its steps made {', '.join(made)}, which are kept" if made else "its steps made none"

@@ -28,7 +28,7 @@ def bench(
     """Measure this installation.
 
     `overhead` against a stock Celery chain, `store`: commits, `relight`: one picture, `studio`: its operations
-    and memory, `recovery` of a killed worker, `client`: its import.
+    and memory, `recovery` when a worker is killed, stopped, cut off or wedged, `client`: its import.
     Starts what it needs, in a folder of its own, and removes it. An unmet goal is said, and is no failure.
     """
     from prolight.bench import Name, sit

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from prolight.cli.failures import STUDIO_FIX, fix
 from prolight.cli.output import ExitCode, Json, console, record, wait_for
+from prolight.cli.rendering import moment
 from prolight.errors import ProLightError
 from prolight.health import Health, of_this_host
 from prolight.ports import Process
@@ -97,10 +98,22 @@ async def _store(client: AsyncClient) -> list[Part]:
     )
     return [
         Part("store", True, f"{durability.server} at {safe_url(client.settings.store_url)}", pid=pid),
+        *emptied(await client.store.emptied()),
         Part("durability", durability.full, durability.says, fix=DURABILITY_FIX, warning=True),
     ]
 
 
+def emptied(at: float | None) -> list[Part]:
+    """Nothing to say of a store that never was."""
+    if at is None:
+        return []
+    detail = f"the store had lost everything that it held by {moment(at)}: the runs accepted before are gone"
+    return [Part("contents", False, detail, fix=EMPTIED_FIX, warning=True)]
+
+
+EMPTIED_FIX = (
+    "find who may say FLUSHALL, or which data directory the server had before; `HDEL prolight:store emptied` forgets it"
+)
 DURABILITY_FIX = "set `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction` in the server"
 
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prolight.cli.rendering import finding_text, moment, one_line, picture, printable, state_text
+from prolight.cli.rendering import finding_text, moment, one_line, outputs, picture, printable, state_text, unapproved
 from prolight.ports import Snapshot
 from prolight.schemas import Approval, Finding, RunContext, State, Step, StepResult, Turn, compact_json
 from prolight.spoken import duration
@@ -32,6 +32,8 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
     yield "run", Text.assemble(run.run_id, "  ", state_text(run.state), f" ({_activity(snapshot, now)})")
     if run.parent or snapshot.child:
         yield "redrive", _lines(_line_of(snapshot))
+    if run.recipe:
+        yield "recipe", Text(f"the plan of {run.recipe.run_id}")
     yield "brief", Text(printable(run.brief))
     yield "picture", Text(run.asset_id)
     if run.metadata:
@@ -48,10 +50,15 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
         yield "timeline", Group(*(_turn(turn, now) for turn in run.turns))
     yield "times", Text(_times(run, now))
     yield "cost", Text(_cost(run))
-    if run.exec_result and run.exec_result.outputs:
-        yield "outputs", _lines(f"{picture(output)}  {output.id}" for output in run.exec_result.outputs)
+    yield from _pictures(snapshot)
     if run.error:
         yield "error", Text(_error(run), "red")
+
+
+def _pictures(snapshot: Snapshot) -> Iterator[tuple[str, RenderableType]]:
+    for title, made in ("outputs", outputs(snapshot)), ("unapproved", unapproved(snapshot)):
+        if made:
+            yield title, _lines(f"{picture(output)}  {output.id}" for output in made)
 
 
 def _line_of(snapshot: Snapshot) -> Iterator[str]:

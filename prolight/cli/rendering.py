@@ -190,6 +190,8 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "planned_by": run.lock.model_version if run.lock else None,
         "spent_usd": str(run.spent_usd),
         "outputs": [output.model_dump(mode="json") for output in outputs(snapshot)],
+        "unapproved": [output.model_dump(mode="json") for output in unapproved(snapshot)],
+        "recipe": run.recipe.run_id if run.recipe else None,
         "parent": run.parent,
         "child": snapshot.child or None,
         "waits_for": list(run.approval.reasons) if run.approval and not run.approval.decision else [],
@@ -198,6 +200,16 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def outputs(snapshot: Snapshot) -> tuple[Artifact, ...]:
+    """The finished pictures."""
+    return _made(snapshot) if snapshot.run.state is State.COMPLETED else ()
+
+
+def unapproved(snapshot: Snapshot) -> tuple[Artifact, ...]:
+    """Pictures that are finished, but for a person's word, or against it."""
+    return () if snapshot.run.state is State.COMPLETED else _made(snapshot)
+
+
+def _made(snapshot: Snapshot) -> tuple[Artifact, ...]:
     return snapshot.run.exec_result.outputs if snapshot.run.exec_result else ()
 
 

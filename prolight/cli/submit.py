@@ -24,13 +24,21 @@ if TYPE_CHECKING:
 
 def submit(
     picture: Annotated[str, typer.Argument(help="A file (JPEG, PNG, WebP), or an asset's id or alias.")],
-    brief: Annotated[str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')],
+    brief: Annotated[
+        str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')
+    ] = "",
     *,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Apply the plan of this COMPLETED run; no model is asked.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the run ends or waits for a person.")] = False,
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
     ] = None,
     ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve the plan.")] = False,
+    approve_result: Annotated[
+        bool, typer.Option("--approve-result", help="Wait for a person to approve the finished pictures.")
+    ] = False,
     budget: Annotated[str | None, typer.Option(metavar="USD", help="The most that this run may spend.")] = None,
     deadline: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Of working time; later the run is FAILED.")
@@ -45,12 +53,16 @@ def submit(
         raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
     request = {
         "ask": ask,
+        "approve_result": approve_result,
+        "recipe": recipe,
         "budget_usd": budget,
         "deadline": deadline,
         "run_id": run_id,
         "idempotency_key": idempotency_key,
         "metadata": metadata(meta or []),
     }
+    if not brief and recipe is None:
+        raise InvalidInput("is missing: say what to make of the picture, or --recipe RUN", field="BRIEF")
     limit = timedelta(seconds=timeout) if timeout is not None else None
     return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
 

@@ -90,6 +90,8 @@ class Blocked(Payload):
     subject: Literal["plan", "result", "review"]
     reasons: tuple[str, ...]
     plan_hash: str = ""
+    pictures: tuple[str, ...] = ()
+    """The artifact ids that wait, where the result does."""
     at_risk_usd: Usd = Decimal(0)
     until: float
 

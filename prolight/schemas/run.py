@@ -57,17 +57,19 @@ class Approval(Value):
 
     subject: Literal["plan", "result"]
     reasons: tuple[str, ...]
-    asked_at: float
-    until: float
+    asked_at: float = 0.0
+    until: float = 0.0
     """Silence up to here means no."""
     plan_hash: str = ""
+    pictures: tuple[str, ...] = ()
+    """The artifact ids that wait, where the result does."""
     decision: Literal["approved", "edited", "rejected", "expired"] | None = None
     decided_by: str | None = None
     decided_at: float | None = None
     comment: str = ""
 
 
-Doubt = Literal["outcome_unknown", "code_changed", "tool_changed"]
+Doubt = Literal["outcome_unknown", "code_changed", "tool_changed", "restored"]
 ReviewDecision = Literal["adopted", "resent", "allowed", "abandoned", "expired"]
 
 
@@ -116,6 +118,15 @@ class Turn(Value):
     model: str = ""
 
 
+class Recipe(Value):
+    """The plan of a finished run, for another picture; with the tools and the picture that it was made for."""
+
+    run_id: RunId
+    plan: Plan
+    tool_pins: dict[str, str]
+    figures: dict[str, Any] | None = None
+
+
 class RunRequest(Value):
     """What a caller asks for. Everything is checked here, at the door."""
 
@@ -126,6 +137,10 @@ class RunRequest(Value):
     metadata: dict[str, str] = Field(default_factory=dict)
     ask: bool = False
     """A person has to approve the plan before it is carried out."""
+    approve_result: bool = False
+    """A person has to approve the finished pictures before anything gives them out as finished."""
+    recipe: RunId | None = None
+    """The plan of this run is applied; no model is asked."""
     budget_usd: Usd | None = None
     deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of working time: the clock stands still while a person is awaited."""
@@ -183,6 +198,9 @@ class RunContext(Value):
     metadata: dict[str, str] = Field(default_factory=dict)
     ask: bool = False
     """A person has to approve the plan before it is carried out."""
+    approve_result: bool = False
+    """A person has to approve the finished pictures before anything gives them out as finished."""
+    recipe: Recipe | None = None
     state: State = State.PLANNING
     plan: Plan | None = None
     critique: Critique | None = None

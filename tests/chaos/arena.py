@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -19,23 +18,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from prolight.adapters import redis_store
+from prolight.embedded.stack import environment
+from prolight.embedded.valkey import free_port
 from prolight.events import Event, parse
 from tests.chaos import failpoints, guards, recording
 from tests.chaos import histories as lines
-from tests.chaos.driving import Control, Program
+from tests.chaos.driving import ROOT, Control, Program
 from tests.chaos.failpoints import Arm
 from tests.chaos.llm import URL_VARIABLE
 from tests.chaos.paid import PRICES
+from tests.chaos.serving import LOOPBACK
 from tests.chaos.world import declared
+from tests.chaos.zygote import Forked, Zygote
 from tests.integration.fleet import Fleet, until
 
 LANDS_WITHIN = timedelta(seconds=15)
 TOOL_SECONDS = 3.0
-SETTINGS: dict[str, Any] = {
+QUICK: dict[str, Any] = {
     "lease_seconds": 1.2,
     "heartbeat_seconds": 0.4,
     "sweep_seconds": 0.1,
@@ -48,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "retry_base_seconds": 0.05,
     "retry_cap_seconds": 0.5,
     "effect_grace_seconds": 0.3,
-    "crashes_to_poison": 5,
+    "retry_budget_window_seconds": 3,
 }
 CANARY = "sk-canary-7c1e90d4+/model~key"
 """Stands in the workers' environment as the key of a model that they do not use."""
@@ -69,33 +73,69 @@ def _parsed(text: str | bytes) -> Event:
 @dataclass
 class Worker:
     name: str
-    process: subprocess.Popen[bytes]
+    process: Forked
     id: str
     """As it names itself in the store."""
     stopped: bool = False
 
 
+class Stub:
+    """The World or the LLM, forked: on one port, however often it is started."""
+
+    def __init__(self, module: str, *argv: str | Path, log: Path) -> None:
+        self._module, self._log, port = module, log, free_port()
+        self._argv = (*map(str, argv), "--port", str(port))
+        self._process: Forked
+        self.url = f"http://{LOOPBACK}:{port}"
+
+    async def start(self, zygote: Zygote) -> None:
+        self._process = await asyncio.to_thread(zygote.start, self._module, *self._argv, log=self._log)
+        await until(self._serves, what=f"{self._module} serves: {self._log}")
+
+    async def _serves(self) -> bool:
+        assert self.runs, self._log.read_text()
+        try:
+            async with httpx.AsyncClient() as http:
+                return (await http.get(f"{self.url}/script")).is_success
+        except httpx.TransportError:
+            return False
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
 class Arena(Fleet):
-    def __init__(self, home: Path, *, proxied: bool = False, without: Collection[str] = ()) -> None:
+    def __init__(self, home: Path, *, proxied: bool = False, quick: bool = True, without: Collection[str] = ()) -> None:
+        """Not `quick`: with the times that ship."""
         recording.install()
         home.mkdir(parents=True)
         self.control_folder = home / "control"
         self.control_folder.mkdir()
         self.world_ledger, self.llm_ledger = home / "world.ledger", home / "llm.ledger"
         artifacts = home / "artifacts"
-        self.world = Program(
-            "tests.chaos.world", "--ledger", self.world_ledger, "--artifacts", artifacts, log=home / "world.log"
+        self.world = Stub(
+            "tests.chaos.world",
+            *("--ledger", self.world_ledger, "--artifacts", artifacts),
+            *("--deadly", self.control_folder / "deadly"),
+            log=home / "world.log",
         )
-        self.llm = Program("tests.chaos.llm", "--ledger", self.llm_ledger, log=home / "llm.log")
-        self.world.start()
-        self.llm.start()
-        tools = home / "tools.toml"
-        tools.write_text(declared(self.world.said, TOOL_SECONDS))
-        given = {**SETTINGS, "model": "tests.chaos.llm:model", "tools": "studio", "tools_file": tools}
+        self.llm = Stub("tests.chaos.llm", "--ledger", self.llm_ledger, log=home / "llm.log")
+        given = {
+            **(QUICK if quick else {}),
+            "model": "tests.chaos.llm:model",
+            "tools": "studio",
+            "tools_file": home / "tools.toml",
+        }
         super().__init__(home, studio=False, **given)
         self.proxy = Program("tests.chaos.proxy", "--to", str(self.valkey.port), log=home / "proxy.log")
         self.proxied, self.without = proxied, without
-        self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
+        self._count = 0
         self.alive: list[Worker] = []
         self.processes: list[lines.Process] = []
         self.heard: list[lines.Heard] = []
@@ -103,9 +143,14 @@ class Arena(Fleet):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        setattr(redis_store, "parse", _parsed)  # noqa: B010 - it is a name that the module imports
+        (self.home / "tools.toml").write_text(declared(f"{self.world.url}/mcp", TOOL_SECONDS))
         if self.proxied:
             self.proxy.start()
+        self.zygote = Zygote(self.home, self._environment())
+        await asyncio.gather(self.world.start(self.zygote), self.llm.start(self.zygote))
+        self.tell_world, self.tell_llm = Control(self.world.url), Control(self.llm.url)
+        setattr(redis_store, "parse", _parsed)  # noqa: B010 - it is a name that the module imports
+        if self.proxied:
             self.tell_proxy = Control(self.proxy.url)
         ready = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(ready))
@@ -118,31 +163,45 @@ class Arena(Fleet):
             await asyncio.gather(self._listening, return_exceptions=True)
         for control in (self.tell_world, self.tell_llm, *([self.tell_proxy] if self.proxied else [])):
             await control.__aexit__()
+        self.zygote.kill()
         await super().__aexit__(*exc)
-        for program in (self.world, self.llm, *([self.proxy] if self.proxied else [])):
-            program.kill()
+        if self.proxied:
+            self.proxy.kill()
 
     # --- workers ---
 
     async def worker(self, *, gated: bool = False) -> Worker:
-        name = f"worker{len(self.workers) + 1}"
+        self._count += 1
+        name = f"worker{self._count}"
         if gated:
             self.gate(name)
-        environment = {
+        argv = ("-A", "tests.chaos.worker", "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO")
+        log = self.home / f"{name}.log"
+        process = await asyncio.to_thread(
+            self.zygote.start, "celery", *argv, log=log, **{failpoints.NAME_VARIABLE: name}
+        )
+
+        async def known() -> str | None:
+            assert process.poll() is None, self.log(name)
+            return next((each.id for each in await self.client.store.processes() if each.pid == process.pid), None)
+
+        worker = Worker(name, process, await until(known, what=f"{name} announces itself: {log}"))
+        self.alive.append(worker)
+        self._note(worker, "started")
+        return worker
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            **environment(self.settings),
+            "PYTHONPATH": str(ROOT),
             failpoints.CONTROL_VARIABLE: str(self.control_folder),
-            failpoints.NAME_VARIABLE: name,
             guards.VARIABLE: ",".join(self.without),
             URL_VARIABLE: self.llm.url,
             "ANTHROPIC_API_KEY": CANARY,
         }
         if self.proxied:
-            environment["PROLIGHT_REDIS_URL"] = f"redis://127.0.0.1:{self.proxy.said.split()[-1]}/0"
-        process = await self.start_worker(app="tests.chaos.worker", **environment)
-        known = await self.client.store.processes()
-        worker = Worker(name, process, next(each.id for each in known if each.pid == process.pid))
-        self.alive.append(worker)
-        self._note(worker, "started")
-        return worker
+            given["PROLIGHT_REDIS_URL"] = f"redis://127.0.0.1:{self.proxy.said.split()[-1]}/0"
+        return given
 
     def gate(self, name: str) -> None:
         (self.control_folder / f"gate.{name}").touch()
@@ -186,11 +245,20 @@ class Arena(Fleet):
 
     @property
     def world_runs(self) -> bool:
-        return self.world.process.poll() is None
+        return self.world.runs
 
-    def restart_world(self) -> None:
+    async def heal_world(self) -> None:
+        """It misbehaves no more, and answers what it holds; a World that crashed is started again."""
+        try:
+            await self.tell_world.clear()
+            await self.tell_world.release()
+        except httpx.TransportError:
+            await self.restart_world()
+
+    async def restart_world(self) -> None:
         """On the same port; it forgets its rules and holds."""
-        self.world.restart()
+        self.world.kill()
+        await self.world.start(self.zygote)
         self.tell_world.restarted()
 
     # --- failpoints ---
@@ -213,7 +281,7 @@ class Arena(Fleet):
             return None
 
     def disarm(self) -> None:
-        for pattern in ("arm", "hit.*", "go", "bells"):
+        for pattern in ("arm", "hit.*", "go", "bells", "deadly*", "clock", "stepped.*"):
             for file in self.control_folder.glob(pattern):
                 file.unlink()
 
@@ -255,6 +323,6 @@ class Arena(Fleet):
             sweep=settings.sweep_seconds,
             review_deadline=settings.review_deadline_seconds,
             max_tries=settings.max_tries,
-            crashes_to_poison=settings.crashes_to_poison,
+            crashes_to_poison=settings.crashes_to_suspect + settings.crashes_to_poison,
             tools=tools,
         )

@@ -9,7 +9,10 @@ With `runs` > 1 the calls of so many runs wait for each other at the point, so t
     replied     the answer is here, not written   cancelled   the stage was just told to stop
     finishing   the outcome is not committed yet  finished    it is
 
-`gate.NAME` keeps worker NAME from claiming. `bells` says what becomes of bells: `lost` or `doubled`.
+`gate.NAME` keeps worker NAME from claiming. `bells` says what becomes of bells: `lost` or `doubled`. `deadly.worker`
+names a run whose effect kills its worker; `deadly` one whose effect kills the studio, as which the World then counts;
+a suspect has its studio inside, and dies with it. `clock` has the seconds by which a worker's wall clock is wrong from
+its next call on; who heeds that says so in `stepped.PID`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +40,9 @@ Point = Literal["bell", "claimed", "started", "sending", "replied", "finishing",
 POLL_SECONDS = 0.02
 CONTROL_VARIABLE, NAME_VARIABLE = "CHAOS_CONTROL", "CHAOS_NAME"
 """Where a worker finds its control folder, and its own name."""
+ALONE_VARIABLE = "CHAOS_ALONE"
+"""Is there in the processes of suspects."""
+_true_time = time.time
 
 
 class Arm(BaseModel):
@@ -55,6 +62,23 @@ class Failpoints:
         self._here: set[str] = set()
         self._over = asyncio.Event()
         self._bells = itertools.count(1)
+        self._step = 0.0
+
+    def named(self, file: str) -> str:
+        path = self._control / file
+        return path.read_text() if path.exists() else ""
+
+    def meet(self, run: str) -> None:
+        """Who is about to send the effect of a deadly run dies, unless it kills a studio that is elsewhere."""
+        if run == self.named("deadly.worker") or (run == self.named("deadly") and ALONE_VARIABLE in os.environ):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def step_clock(self) -> None:
+        step = float(self.named("clock") or 0)
+        if step != self._step:
+            self._step = step
+            time.time = lambda: _true_time() + step
+            (self._control / f"stepped.{os.getpid()}").touch()
 
     @property
     def gated(self) -> bool:
@@ -62,8 +86,7 @@ class Failpoints:
 
     @property
     def bells(self) -> str:
-        file = self._control / "bells"
-        return file.read_text() if file.exists() else ""
+        return self.named("bells")
 
     def armed(self, point: Point, stage: Stage) -> Arm | None:
         try:
@@ -163,6 +186,9 @@ def _install_calls(points: Failpoints) -> None:
     async def called(self: ToolServers, tool: Any, arguments: Any, **more: Any) -> Any:
         run = str(arguments.get("label", arguments.get("key"))).partition(".")[0]
         await points.reached("sending", run, Stage.EXECUTE)
+        points.step_clock()
+        points.meet(run)
+        self._servers["world"]._ours = bool(points.named("deadly"))
         answer = await call(self, tool, arguments, **more)
         await points.reached("replied", run, Stage.EXECUTE)
         return answer

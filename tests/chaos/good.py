@@ -12,6 +12,7 @@ from prolight import answers, lifecycle
 from prolight.decisions import Decision
 from prolight.determinism import plan_hash
 from prolight.schemas import Critique, Finding, Plan, Review, RunError, Step, Verdict
+from tests.chaos.crashes import frozen, poisonous
 from tests.chaos.histories import History
 from tests.chaos.tape import DEADLINES, Life, Tape, pin_of
 from tests.chaos.tape_calls import Call, inspection, locked, question, step_call
@@ -323,21 +324,6 @@ def cancelled_at_work(tape: Tape) -> Story:
     life.write(replace(gone, events=(*events, *gone.events)), {call.key: entry})
 
 
-def poisonous(tape: Tape) -> Story:
-    """Three workers die of it."""
-    life = tape.accept("poisonous")
-    for number in range(5, 8):
-        yield
-        life.claim(f"worker-{number}")
-        tape.process(f"worker-{number}", "killed")
-        tape.pass_time(1000, 1300)
-        life.ends("death")
-    yield
-    tape.pass_time()
-    poison = lifecycle.poisoned(life.run, 3, now=tape.now, deadlines=DEADLINES)
-    life.write(poison, by="client")
-
-
 def overdue(tape: Tape) -> Story:
     """Its deadline passes while a question is open, which counts as unknown."""
     life = tape.accept("overdue")
@@ -372,7 +358,7 @@ def unanswered(tape: Tape) -> Story:
 
 STORIES: tuple[Callable[[Tape], Story], ...] = (
     happy, taken_over, sent_again, paused, asked_again, approved, declined, revised, reviewed, probed,
-    cancelled_at_once, cancelled_at_work, poisonous, overdue, waiting, unanswered,
+    cancelled_at_once, cancelled_at_work, poisonous, frozen, overdue, waiting, unanswered,
 )  # fmt: skip
 
 

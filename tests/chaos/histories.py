@@ -75,7 +75,7 @@ class Commit(Stored):
     """A write that was accepted: `ver` and `document` are those after it, `claim` is the record's before it.
 
     `under` is the claim that the writer named; `back_off` the ms before a queued run may be claimed; `journal` holds
-    the entries that this commit wrote.
+    the entries that this commit wrote. `crashed`: the end of the claim counts as a crash of the run.
     """
 
     kind: Literal["commit"] = "commit"
@@ -90,6 +90,7 @@ class Commit(Stored):
     journal: Entries = Field(default_factory=dict)
     events: tuple[int, ...] = ()
     back_off: int = 0
+    crashed: bool = False
 
 
 class Refused(Stored):
@@ -109,6 +110,13 @@ class ClaimEnded(Stored):
     why: Literal["death", "lease", "retire"]
 
 
+class TakenBack(Stored):
+    """The owner of a claim that was ended lives: that counts as a crash no more."""
+
+    kind: Literal["taken_back"] = "taken_back"
+    claim: str
+
+
 class Told(Stored):
     """A note or progress: an event that comes with no commit."""
 
@@ -116,7 +124,7 @@ class Told(Stored):
     seq: int
 
 
-Audit = Create | Claim | Commit | Refused | ClaimEnded | Told
+Audit = Create | Claim | Commit | Refused | ClaimEnded | TakenBack | Told
 
 
 class Streamed(Value):

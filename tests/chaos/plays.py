@@ -12,53 +12,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Literal
 
 from prolight.embedded.guard import guarded
 from prolight.embedded.stack import environment
-from prolight.schemas import Stage, State
-from tests.chaos.arena import LANDS_WITHIN, Arena, Worker
+from prolight.schemas import Stage
 from tests.chaos.driving import ROOT
 from tests.chaos.failpoints import Arm, Point
+from tests.chaos.ring import Play, Ring, cancel_all, dead, happens, hold_all, parked, submit_all
 from tests.chaos.trial import CLASSES, Trial
 from tests.integration.fleet import until
 
 SOON = timedelta(seconds=20)
+AWAY = timedelta(seconds=30)
+GOOD_ONES = 50
+ALL_GOOD_ONES_WITHIN = timedelta(minutes=2)
 
 
-class Ring:
-    """An arena with a worker at work and a spare one; whoever dies is replaced while the trial goes on."""
-
-    def __init__(self, arena: Arena) -> None:
-        self.arena = arena
-        self.victim: Worker
-        self._coming: asyncio.Task[Worker] | None = None
-
-    async def start(self) -> None:
-        self.victim = await self.arena.worker()
-        self._order()
-
-    def _order(self) -> None:
-        self._coming = asyncio.create_task(self.arena.worker(gated=True))
-
-    async def spare(self) -> Worker:
-        assert self._coming
-        return await self._coming
-
-    async def take_over(self) -> None:
-        """The spare works from now on, and gets a spare of its own."""
-        self.victim = await self.spare()
-        self.arena.ungate(self.victim)
-        self._order()
-
-    async def close(self) -> None:
-        if self._coming:
-            await self._coming
-
-
-Play = Callable[[Ring, Trial], Awaitable[None]]
+def at(point: Point, stage: Stage) -> str:
+    """Where that is, as the last line names it."""
+    calls = {Stage.PLAN: "plan_call", Stage.CRITIQUE: "critique_call", Stage.EXECUTE: "effect"}
+    return f"{calls[stage] if point in ('started', 'sending', 'replied') else stage}_{point}"
 
 
 def killed(point: Point, stage: Stage = Stage.EXECUTE, *, together: bool = True) -> Play:
@@ -66,8 +42,8 @@ def killed(point: Point, stage: Stage = Stage.EXECUTE, *, together: bool = True)
 
     async def play(ring: Ring, trial: Trial) -> None:
         ring.arena.arm(Arm(point=point, stage=stage, runs=len(CLASSES) if together else 1))
-        await _submit(trial)
-        await _dead(ring, trial)
+        await submit_all(trial)
+        await dead(ring, trial, at(point, stage))
         await trial.quiet()
 
     return play
@@ -78,9 +54,9 @@ def killed_while_held(when: str) -> Play:
 
     async def play(ring: Ring, trial: Trial) -> None:
         await ring.spare()
-        await _hold_all(ring, trial, f"hold_{when}_apply")
-        trial.landed(f"held_{when}_apply")
+        await hold_all(ring, trial, f"hold_{when}_apply")
         ring.arena.end(ring.victim)
+        trial.landed(f"killed_effect_{when}_apply")
         await ring.arena.tell_world.release()
         await ring.take_over()
         await trial.quiet()
@@ -89,19 +65,19 @@ def killed_while_held(when: str) -> Play:
 
 
 async def killed_mid_cancel(ring: Ring, trial: Trial) -> None:
-    await _hold_all(ring, trial, "hold_after_apply")
+    await hold_all(ring, trial, "hold_after_apply")
     ring.arena.arm(Arm(point="cancelled"))
-    await asyncio.gather(*(ring.arena.client.cancel(run, reason="no more") for run in trial.runs))
-    await _dead(ring, trial)
+    await cancel_all(ring, trial)
+    await dead(ring, trial, "mid_cancel")
     await ring.arena.tell_world.release()
     await trial.quiet()
 
 
 async def cancelled(ring: Ring, trial: Trial) -> None:
     """Nobody dies: what the worker has to write then meets a newer version."""
-    await _hold_all(ring, trial, "hold_after_apply")
-    await asyncio.gather(*(ring.arena.client.cancel(run, reason="no more") for run in trial.runs))
-    trial.landed("cancelled")
+    await hold_all(ring, trial, "hold_after_apply")
+    at_work = await cancel_all(ring, trial)
+    trial.landed("cancelled", at_work)
     await ring.arena.tell_world.release()
     await trial.quiet()
 
@@ -112,9 +88,9 @@ def frozen(point: Point, *, until_all_is_over: bool) -> Play:
     async def play(ring: Ring, trial: Trial) -> None:
         arena = ring.arena
         arena.arm(Arm(point=point, act="stop", runs=len(CLASSES)))
-        await _submit(trial)
+        await submit_all(trial)
         zombie = await arena.hit()
-        trial.landed(f"frozen_{point}", zombie is not None)
+        trial.landed(f"frozen_{at(point, Stage.EXECUTE)}", zombie is not None)
         if zombie is None:
             return
         arena.note_stopped(zombie)
@@ -124,7 +100,7 @@ def frozen(point: Point, *, until_all_is_over: bool) -> Play:
         async def taken() -> bool:
             return all(seen.epoch > before[seen.run.run_id] for seen in await trial.look())
 
-        over = await (trial.quiet() if until_all_is_over else _happens(taken))
+        over = await (trial.quiet() if until_all_is_over else happens(taken))
         trial.landed("taken over", bool(over) or bool(arena.without))
         arena.go_on(zombie)
         await arena.terminated(zombie)
@@ -139,7 +115,7 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     arena.arm(Arm(point="finishing", act="stop"))
     await trial.submit("pure")
     zombie = await arena.hit()
-    trial.landed("frozen_finishing", zombie is not None)
+    trial.landed(f"frozen_{at('finishing', Stage.EXECUTE)}", zombie is not None)
     if zombie is None:
         return
     arena.note_stopped(zombie)
@@ -148,11 +124,79 @@ async def stale_outcome(ring: Ring, trial: Trial) -> None:
     arena.arm(Arm(point="claimed", act="hold"))
     await ring.take_over()
     successor = await arena.hit()
-    trial.landed("held_claimed", successor is not None)
+    trial.landed("successor held after its claim", successor is not None)
     arena.go_on(zombie)
     await arena.terminated(zombie)
     (arena.control_folder / "go").touch()
     await trial.quiet()
+
+
+def deadly(kills: Literal["worker", "studio"]) -> Play:
+    """One of many runs kills its worker, or the studio, again and again. Whatever dies is started again."""
+
+    async def play(ring: Ring, trial: Trial) -> None:
+        arena = ring.arena
+        run = f"{trial.name}-{GOOD_ONES // 2}"
+        (arena.control_folder / ("deadly" if kills == "studio" else "deadly.worker")).write_text(run)
+        for number in range(1, GOOD_ONES + 2):
+            await trial.submit("pure" if number == GOOD_ONES // 2 else "pure|keyed", follow=False)
+        deaths = 0
+
+        async def over() -> bool:
+            nonlocal deaths
+            if ring.victim.process.poll() is not None:
+                deaths += 1
+                arena.gone(ring.victim)
+                await ring.take_over()
+            if not arena.world_runs:
+                deaths += 1
+                await arena.restart_world()
+            return all(map(trial.over, await trial.look()))
+
+        await happens(over, within=ALL_GOOD_ONES_WITHIN)
+        trial.landed(f"deadly_for_its_{kills}", deaths > 1, deadly=run, deaths=deaths)
+
+    return play
+
+
+async def store_away(ring: Ring, trial: Trial) -> None:
+    """The store goes away while every call is out, and is back after half a minute. The answers come meanwhile."""
+    arena = ring.arena
+    await hold_all(ring, trial, "hold_after_apply")
+    arena.valkey.kill()
+    await arena.tell_world.release()
+    await asyncio.sleep(AWAY.total_seconds())
+    arena.valkey.start()
+    trial.landed("store_away")
+    await trial.quiet(timedelta(minutes=2))
+
+
+async def flushed(ring: Ring, trial: Trial) -> None:
+    """The store loses everything while every call is out. Its workers say so and go on, with new runs."""
+    arena, store = ring.arena, ring.arena.client.store
+    await hold_all(ring, trial, "hold_after_apply")
+    await store._ask("FLUSHALL")
+    noticed = await happens(store.emptied)
+    await arena.tell_world.clear()
+    await arena.tell_world.release()
+    gone = not await trial.look()
+    trial.forget()
+    await submit_all(trial)
+    await trial.quiet()
+    survived = ring.victim.process.poll() is None and "by a defect" not in arena.log(ring.victim.name)
+    trial.landed("flushed", bool(noticed) and gone and survived, noticed=noticed, gone=gone, survived=survived)
+
+
+async def clock_steps(ring: Ring, trial: Trial) -> None:
+    """The worker's wall clock is an hour ahead, then an hour behind, while its calls are out. The store's is not."""
+    arena = ring.arena
+    for step in (3600, -3600):
+        (arena.control_folder / "clock").write_text(str(step))
+        await submit_all(trial)
+        await trial.quiet()
+        stepped = (arena.control_folder / f"stepped.{ring.victim.process.pid}").exists()
+        trial.landed(f"clock_steps_by_{step}", stepped)
+    ring.arena.disarm()
 
 
 def caller_dies(point: str) -> Play:
@@ -190,7 +234,7 @@ async def lost_replies(ring: Ring, trial: Trial) -> None:
     """Of each kind of commit a few are carried out, and nobody is told."""
     proxy = ring.arena.tell_proxy
     await proxy.faults(lose_reply={"containing": '"status":"started"', "times": 8, "rate": 0.5, "seed": 1})
-    await _submit(trial)
+    await submit_all(trial)
     await trial.quiet()
     counts = await proxy.ask("GET", "/counts")
     await proxy.faults()
@@ -219,7 +263,7 @@ async def other_plan(ring: Ring, trial: Trial) -> None:
     run = f"{trial.name}-1"
     trial.keep_parked = True
     await trial.submit("pure", ask=True)
-    await until(lambda: _parked(trial), what="the plan waits")
+    await until(lambda: parked(trial), what="the plan waits")
     document = json.loads(await store._ask("HGET", f"prolight:run:{run}", "document"))
     document["plan"]["steps"][0]["params"]["label"] = f"{run}.another"
     await store._ask("HSET", f"prolight:run:{run}", "document", json.dumps(document))
@@ -232,7 +276,7 @@ async def overcharged(ring: Ring, trial: Trial) -> None:
     """Each tool takes ten times its price."""
     for number, brief in enumerate(CLASSES, 1):
         await ring.arena.tell_world.script("cost_above_quote", label=f"{trial.name}-{number}.{brief}-1")
-    await _submit(trial)
+    await submit_all(trial)
     await trial.quiet()
     trial.landed("cost_above_quote")
 
@@ -252,45 +296,12 @@ async def tool_changes(ring: Ring, trial: Trial) -> None:
     """Between the plan and its execution the tool's definition becomes another one."""
     trial.keep_parked = True
     await trial.submit("keyed", ask=True)
-    await until(lambda: _parked(trial), what="the plan waits")
+    await until(lambda: parked(trial), what="the plan waits")
     await ring.arena.tell_world.script("change_tool", tool="keyed", change={"description": "Something else."})
     trial.landed("tool_changes")
     trial.keep_parked = False
     await trial.quiet()
-    ring.arena.restart_world()
-
-
-async def _parked(trial: Trial) -> bool:
-    return all(seen.run.state is State.AWAITING_APPROVAL for seen in await trial.look())
-
-
-async def _submit(trial: Trial) -> None:
-    for brief in CLASSES:
-        await trial.submit(brief)
-
-
-async def _hold_all(ring: Ring, trial: Trial, act: str) -> None:
-    labels = [f"{trial.name}-{number}.{brief}-1" for number, brief in enumerate(CLASSES, 1)]
-    for label in labels:
-        await ring.arena.tell_world.script(act, label=label)
-    await _submit(trial)
-    await asyncio.gather(*(ring.arena.tell_world.held(label=label) for label in labels))
-
-
-async def _dead(ring: Ring, trial: Trial) -> None:
-    arm = (ring.arena.control_folder / "arm").read_text() if (ring.arena.control_folder / "arm").exists() else "{}"
-    victim = await ring.arena.hit()
-    trial.landed("killed", victim is not None, arm=arm)
-    if victim:
-        await asyncio.to_thread(ring.arena.gone, victim)
-        await ring.take_over()
-
-
-async def _happens(condition: Callable[[], Awaitable[Any]]) -> bool:
-    try:
-        return bool(await until(condition, what="it happens", within=LANDS_WITHIN))
-    except AssertionError:
-        return False
+    await ring.arena.restart_world()
 
 
 PLAYS: Mapping[str, Play] = {
@@ -326,13 +337,21 @@ PLAYS: Mapping[str, Play] = {
     "overcharged": overcharged,
     "unclear": unclear,
     "tool_changes": tool_changes,
+    "deadly_picture": deadly("worker"),
+    "deadly_for_the_studio": deadly("studio"),
+    "clock_steps": clock_steps,
+    "flushed": flushed,
+    "acted_as_shipped": killed_while_held("after"),
+    "store_away": store_away,
 }
 DECISIVE: Sequence[str] = ("acted", "started", "frozen_started", "frozen_sending")
 PROXIED = frozenset({"lost_replies"})
-REPORTED: Mapping[str, str] = {
-    "tool_changes": "I14: a worker lists a server's tools once, so a tool that changes later is called unseen"
-}
-"""Plays that convict the product as it is. They are not in profile ci, so that it shows what is new."""
+ONCE = frozenset({"acted_as_shipped", "store_away"})
+"""Per profile."""
+AS_SHIPPED = ONCE | {"deadly_picture", "deadly_for_the_studio"}
+"""In an arena of their own, with the times that ship."""
+LONG = frozenset({"store_away"})
+"""More than a minute: not in profile ci."""
 CONVICTS: Mapping[str, str] = {
     "claim": "stale_outcome",
     "version": "cancelled",

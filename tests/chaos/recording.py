@@ -26,6 +26,11 @@ ENDED = (
     "audit('claim_ended', {id}, now, "
     "{{epoch = tonumber(redis.call('HGET', run_key({id}), 'epoch')), claim = r[1], why = {why}}}) "
 )
+TAKEN_BACK: Insertion = (
+    "after",
+    "redis.call('HINCRBY', run_key(id), 'crashes', -1)",
+    "\n    audit('taken_back', id, clock(), {claim = claim})",
+)
 REFUSED = "audit('refused', id, clock(), {{how = {how}, by = by, under = by == 'holder' and claim or '', op = op}}) "
 
 INSERTIONS: dict[str, tuple[Insertion, ...]] = {
@@ -45,7 +50,10 @@ INSERTIONS: dict[str, tuple[Insertion, ...]] = {
             " epoch = epoch + 1, claim = claim, process = process, stage = stage, hard_stop = hard_stop})",
         ),
     ),
+    "heartbeat": (TAKEN_BACK,),
     "commit": (
+        TAKEN_BACK,
+        ("before", "if place == 'crashed' then", "local counts = place == 'crashed'\n"),
         ("before", "return answer('gone', 0, 0, clock())", REFUSED.format(how="'gone'")),
         (
             "before",
@@ -60,7 +68,8 @@ INSERTIONS: dict[str, tuple[Insertion, ...]] = {
             "for i = 16, first_ask - 3, 2 do written[ARGV[i]] = ARGV[i + 1] end\n"
             "audit('commit', id, now, {ver = ver, epoch = epoch, claim = r[2], under = by == 'holder' and claim or '',"
             " by = by, op = op, place = place, document = document, journal = written,"
-            " first = seq + 1, told = #ARGV - first_event + 1, back_off = place == 'queued' and ms or 0})\n",
+            " first = seq + 1, told = #ARGV - first_event + 1, back_off = place == 'queued' and ms or 0,"
+            " crashed = counts})\n",
         ),
     ),
     "sweep": (

@@ -102,13 +102,15 @@ class RecordedStore(MemoryStore):
     async def commit(self, write: Write) -> Snapshot:
         run, place = write.decision.run, write.decision.placement
         record = self._runs[run.run_id]
-        before, told = record.claim_id, record.seq
+        before, told, crashed = record.claim_id, record.seq, tuple(record.crashed)
         by: Any = "holder" if write.holder else "client"
         under = write.base.claim_id if write.holder else ""
         try:
             answer = await super().commit(write)
         except (ClaimLost, VersionConflict) as refused:
             how: Any = "lost" if isinstance(refused, ClaimLost) else "conflict"
+            if under in crashed and under not in record.crashed:
+                self.audit.append(lines.TakenBack(**self._line(run.run_id), claim=under))
             self.audit.append(lines.Refused(**self._line(run.run_id), how=how, by=by, under=under, op=write.op_id))
             raise
         self.audit.append(
@@ -122,6 +124,7 @@ class RecordedStore(MemoryStore):
                 op=write.op_id,
                 place=PLACES[type(place)],
                 back_off=round(place.after.total_seconds() * 1000) if isinstance(place, Queued) else 0,
+                crashed=isinstance(place, Queued) and place.crashed,
                 document=run.from_json(record.document),
                 journal={key: Entry.model_validate_json(text) for key, text in write.journal.items()},
                 events=tuple(range(told + 1, record.seq + 1)),
@@ -169,7 +172,7 @@ class Outside:
     model_version: str = "rehearsal-1"
     prompt_hash: str = "0" * 64
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         return {
             name: Tool(name, name, SCHEMA, pin_of(name), terms.effect, terms.price_usd, CALL_TIMEOUT)
             for name, terms in TOOLS.items()
@@ -261,7 +264,7 @@ class Rehearsal:
         policy = Policy(banned_tools=TERMS.policy.banned_tools, approve_above_usd=TERMS.policy.approve_above_usd)
         agents = (
             Planner(self.outside, self.outside, policy, self.deadlines),
-            Critic(self.outside, self.outside, policy, self.deadlines),
+            Critic(self.outside, self.outside, policy, self.deadlines, self.outside),
             Executor(self.outside, policy),
         )
         self.parts = Attempts(

@@ -62,7 +62,9 @@ class _Announcing(uvicorn.Server):
 
 def serve(app: ASGIApp, port: int, says: Callable[[int], str]) -> None:
     """Serve on the loopback until killed; print `says(port)` once that is so. Port 0 takes a free one."""
+    # A caller must have closed an idle connection before we do, or its next request meets that and is lost.
     options: dict[str, Any] = {"log_level": "error", "timeout_graceful_shutdown": 1, "proxy_headers": False}
+    options["timeout_keep_alive"] = 600
     server = _Announcing(uvicorn.Config(app, http=_Wired, loop="asyncio", **options))
     server.says = says
     server.run(sockets=[listen(port)])

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from httpx import TransportError
+
 from prolight.embedded import StackFailed
+from prolight.errors import StoreUnavailable
 from prolight.schemas import Stage
 from tests.chaos.arena import Arena, Worker
 from tests.chaos.trial import CLASSES, Trial
@@ -45,12 +49,15 @@ class Storm:
     async def play(self) -> None:
         if Storm.misbehave not in self._faults.values():
             await self.arena.tell_world.script("slow", times=None, ms=SLOW_MS)
-        storm = asyncio.create_task(self._blow())
+        over = asyncio.Event()
+        storm = asyncio.create_task(self._blow(over))
         try:
             await self._submit_all()
         finally:
-            storm.cancel()
-            await asyncio.gather(storm, return_exceptions=True)
+            over.set()
+            await storm
+        if not self.trial.faults:
+            self.trial.landed("any fault of the storm", landed=False)
         await self._calm()
         await self.trial.quiet(PATIENCE)
 
@@ -72,25 +79,27 @@ class Storm:
             groups.append("|".join(self.random.sample(CLASSES, self.random.randint(1, 2))))
         return ",".join(groups)
 
-    async def _blow(self) -> None:
-        while True:
-            await asyncio.sleep(self._every * self.random.uniform(0.5, 1.5))
+    async def _blow(self, over: asyncio.Event) -> None:
+        """Until then; a fault that began is carried through, or its store stays away."""
+        while not over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), self._every * self.random.uniform(0.5, 1.5))
+                return
             name = self.random.choice(sorted(self._faults))
-            if await self._faults[name](self):
-                self.trial.landed(name)
+            with suppress(StoreUnavailable):  # it came just when the store was away
+                if await self._faults[name](self):
+                    self.trial.landed(name)
 
     async def _calm(self) -> None:
         """Everything heals. What the faults began is let end first."""
         for worker in [worker for worker in self.arena.alive if worker.stopped]:
             self.arena.go_on(worker)
         await asyncio.gather(*self._bursts, return_exceptions=True)
-        await self.arena.tell_world.clear()
+        await self.arena.heal_world()
         await self.arena.tell_llm.clear()
         if self.arena.proxied:
             await self.arena.tell_proxy.faults()
         self.arena.disarm()
-        if not self.arena.world_runs:
-            self.arena.restart_world()
         while len(self.arena.alive) < WORKERS:
             await self.arena.worker()
         self.trial.landed("all heals")
@@ -149,11 +158,14 @@ class Storm:
     async def misbehave(self) -> bool:
         """The World or the LLM, with one of the next calls."""
         if not self.arena.world_runs:
-            self.arena.restart_world()
-        if self.random.random() < 0.7:
-            await self.arena.tell_world.script(self.random.choice(WORLD_ACTS), ms=500, retry_after=1)
-        else:
+            await self.arena.restart_world()
+        if self.random.random() < 0.3:
             await self.arena.tell_llm.script(self.random.choice(LLM_ACTS), ms=500, retry_after=1)
+            return True
+        try:
+            await self.arena.tell_world.script(self.random.choice(WORLD_ACTS), ms=500, retry_after=1)
+        except TransportError:  # it crashed just now
+            return False
         return True
 
     async def lose_replies(self) -> bool:
@@ -175,5 +187,5 @@ STORMS: Mapping[str, Mapping[str, Fault]] = {
     "outside": {"misbehave": Storm.misbehave, "misbehave more": Storm.misbehave, "kill": Storm.kill},
     "replies": {"lose_replies": Storm.lose_replies, "kill": Storm.kill, "bells": Storm.bells},
 }
-EVERY: Mapping[str, float] = {"kills": 3.0, "freezes": 2.5, "store": 3.0, "outside": 0.5, "replies": 3.0}
+EVERY: Mapping[str, float] = {"kills": 2.0, "freezes": 1.0, "store": 2.0, "outside": 0.5, "replies": 1.0}
 PROXIED = frozenset({"replies"})

@@ -230,6 +230,11 @@ class Life:
         self.tape.audit.append(ended)
         self.claimed = ""
 
+    def takes_back(self, claim: str) -> None:
+        """Its owner lives, and hears that it was taken."""
+        self.tape.pass_time()
+        self.tape.audit.append(lines.TakenBack(**self.stored(), claim=claim))
+
     def refused(self, how: Any, under: str) -> None:
         self.tape.pass_time()
         self.ops += 1
@@ -255,6 +260,7 @@ class Life:
                 op=f"{self.id}.{self.ops}",
                 place=_PLACES[type(place)],
                 back_off=int(place.after.total_seconds() * 1000) if isinstance(place, Queued) else 0,
+                crashed=isinstance(place, Queued) and place.crashed,
                 document=self.run,
                 journal=dict(journal or {}),
                 events=self.tell(decision.events),

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,24 @@ def test_bells_are_lost_or_doubled(bells: str, heard: list[int], tmp_path: Path)
 def test_a_gate_is_of_one_worker(tmp_path: Path) -> None:
     (tmp_path / "gate.one").touch()
     assert [Failpoints(tmp_path, name).gated for name in ("one", "two")] == [True, False]
+
+
+def test_a_deadly_run_kills_its_worker_and_no_other_does(tmp_path: Path) -> None:
+    (tmp_path / "deadly.worker").write_text("bad")
+    met = "from tests.chaos.failpoints import *; points = Failpoints(Path(sys.argv[1]), 'w'); points.meet(sys.argv[2])"
+    codes = {
+        run: subprocess.run([sys.executable, "-c", f"import sys; {met}", tmp_path, run], check=False).returncode
+        for run in ("good", "bad")
+    }
+    assert codes == {"good": 0, "bad": -signal.SIGKILL}
+
+
+def test_a_clock_steps_once_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", time.time)
+    points, before = Failpoints(tmp_path, "w"), time.time()
+    points.step_clock()
+    assert not (tmp_path / f"stepped.{os.getpid()}").exists()
+    (tmp_path / "clock").write_text("-3600")
+    points.step_clock()
+    assert time.time() < before
+    assert (tmp_path / f"stepped.{os.getpid()}").exists()

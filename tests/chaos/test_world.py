@@ -16,7 +16,7 @@ import pytest
 from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.mcp_tools import McpTools, pooled_http
 from prolight.determinism import fingerprint
-from prolight.errors import CallError, NotSent, OutcomeUnknown, RateLimited, ToolFailed
+from prolight.errors import CallError, ConnectionLost, NotSent, OutcomeUnknown, RateLimited, ToolFailed
 from prolight.guardrails import Case, Policy, rule
 from prolight.ports import ToolResult
 from tests.chaos.driving import Control, Program
@@ -156,7 +156,7 @@ MEANING: dict[str, tuple[type[CallError], int]] = {
     "http_429": (RateLimited, 0),
     "refuse": (ToolFailed, 0),
     "error_after_apply": (OutcomeUnknown, 1),
-    "reset": (OutcomeUnknown, 1),
+    "reset": (ConnectionLost, 1),
     "huge_result": (OutcomeUnknown, 1),
     "invalid_result": (OutcomeUnknown, 1),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from prolight.errors import IllegalMove, ProLightError, RunNotFound, StoreError
+from prolight.errors import IllegalMove, ProLightError, RunNotFound, StoreError, StoreUnavailable
 from prolight.lifecycle import PARKED, TERMINAL
 from prolight.ports import Snapshot
 from prolight.schemas import RunRequest, State
@@ -37,15 +37,25 @@ class Trial:
         self._reads: list[lines.Read] = []
         self._followers: list[asyncio.Task[None]] = []
         self._parked_for_good: set[str] = set()
+        self._ended: dict[str, Snapshot] = {}
         self.keep_parked = False
         """Nobody answers now."""
         self._process_lines = len(arena.processes)
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """The runs until now are no longer of the trial: the store lost them, and its account of them."""
+        for follower in self._followers:
+            follower.cancel()
+        self._forgotten += len(self.runs)
+        for taken_down in (self.runs, self._submits, self._heard, self._reads):
+            taken_down.clear()
 
     # --- callers ---
 
     async def submit(self, brief: str, *, key: str | None = None, follow: bool = True, **more: Any) -> str:
         """A run of this plan; its id is in its brief, so that the stubs can tell whose call is whose."""
-        run = f"{self.name}-{len(self.runs) + 1}"
+        run = f"{self.name}-{len(self.runs) + self._forgotten + 1}"
         self.runs.append(run)
         picture = await self._picture()
         request = RunRequest(picture_id=picture, brief=f"{brief} #{run}", run_id=run, idempotency_key=key, **more)
@@ -74,7 +84,12 @@ class Trial:
 
     async def _picture(self) -> str:
         client = self.arena.client
-        await client.store.identify_artifacts(client.artifact_store.identity)
+        while True:
+            try:
+                await client.store.identify_artifacts(client.artifact_store.identity)
+                break
+            except StoreUnavailable:  # only the submit that follows is to meet that
+                await asyncio.sleep(LOOK_SECONDS)
         kept = await client.artifact_store.put(png("picture", "of all trials"), media_type="image/png")
         return kept.id
 
@@ -110,17 +125,22 @@ class Trial:
             except (StoreError, RunNotFound):
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def look(self) -> list[Snapshot]:
-        """All runs as they stand, as one client sees them."""
+    async def look(self, *, also_ended: bool = False) -> list[Snapshot]:
+        """All runs as they stand, as one client sees them; those that have ended as they were seen then."""
+        if also_ended:
+            self._ended.clear()
         found = []
         for run in self.runs:
             with suppress(StoreError, RunNotFound):
-                seen = await self.arena.client.get(run)
-                self._reads.append(
-                    lines.Read(reader="driver", at=time.time(), run=run, ver=seen.ver, state=seen.run.state)
-                )
-                found.append(seen)
+                found.append(self._ended.get(run) or await self._see(run))
         return found
+
+    async def _see(self, run: str) -> Snapshot:
+        seen = await self.arena.client.get(run)
+        self._reads.append(lines.Read(reader="driver", at=time.time(), run=run, ver=seen.ver, state=seen.run.state))
+        if seen.run.state in TERMINAL:
+            self._ended[run] = seen
+        return seen
 
     # --- people ---
 
@@ -165,11 +185,11 @@ class Trial:
         arena, store = self.arena, self.arena.client.store
         audit = await dump.audit(store)
         keys = {key for record in audit if isinstance(record, lines.Commit) for key in record.journal}
-        settled = [record for record in audit if not isinstance(record, lines.Refused | lines.Told)]
+        settled = [record for record in audit if not isinstance(record, lines.Refused | lines.TakenBack | lines.Told)]
         now = store.now()
         terms = arena.terms()
         still = now - settled[-1].at / 1000 if settled else 0.0
-        ended = all(map(self.over, await self.look()))
+        ended = all(map(self.over, await self.look(also_ended=True)))
         end = await dump.end(
             store,
             self.known(audit),

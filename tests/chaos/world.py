@@ -17,7 +17,8 @@ besides, GET /counts answers how often each key was applied. Acts:
     unclear                                 of `probe`
     forget_keys, change_tool                at once and for all calls: no rule
 
-A crash is what it says: rules and held calls are gone afterwards, ledger, counts and keys are not.
+A crash is what it says: rules and held calls are gone afterwards, ledger, counts and keys are not. With `--deadly FILE`
+a call of the run that this file names crashes it as well, before it applies anything.
 """
 
 from __future__ import annotations
@@ -109,9 +110,12 @@ def declared(url: str, timeout_seconds: float = 10) -> str:
 
 
 class World:
-    def __init__(self, works: Works, script: Script, holds: Holds, pictures: LocalArtifacts | None) -> None:
+    def __init__(
+        self, works: Works, script: Script, holds: Holds, pictures: LocalArtifacts | None, deadly: Path | None = None
+    ) -> None:
         self.works, self.script, self.holds = works, script, holds
         self._pictures = pictures
+        self._deadly = deadly
         self._definitions = {tool.name: tool for tool in _definitions()}
 
     async def list_tools(self, ctx: Any, params: Any) -> ListToolsResult:
@@ -150,6 +154,8 @@ class World:
         definition = self._definitions.get(tool)
         pin = fingerprint(definition.model_dump(mode="json", by_alias=True, exclude_none=True)) if definition else ""
         call = self.works.received(Call(key, tool, str(arguments.get("label", "")), fingerprint(arguments), pin))
+        if self._deadly and self._deadly.exists() and call.label.partition(".")[0] == self._deadly.read_text():
+            os._exit(CRASHED)
         asked = Asked(key=key, tool=tool, label=call.label)
         rule = self.script.take(asked)
         if instead := await self._before(rule, asked):
@@ -267,12 +273,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--artifacts", type=Path, help="really store the pictures here")
+    parser.add_argument("--deadly", type=Path, help="names a run")
     parser.add_argument("--window", type=float, default=86_400, help="seconds for which a keyed tool knows a key")
     options = parser.parse_args(argv)
     works = Works(options.ledger, window=timedelta(seconds=options.window))
     script = Script(ACTS, Ledger(options.ledger.with_name(options.ledger.name + ".landed")))
     pictures = LocalArtifacts(options.artifacts) if options.artifacts else None
-    world = World(works, script, Holds(), pictures)
+    world = World(works, script, Holds(), pictures, options.deadly)
     serve(build(world), options.port, lambda port: f"http://{LOOPBACK}:{port}/mcp")
 
 

@@ -17,6 +17,7 @@ from prolight.adapters.keys import documented
 from prolight.adapters.memory_store import MemoryStore
 from prolight.adapters.redis_link import RedisLink
 from prolight.adapters.redis_store import RedisStore
+from prolight.batches import Batch
 from prolight.errors import RunNotFound, StoreUnavailable
 from prolight.ports import RunStore, Swept
 from prolight.schemas import State
@@ -28,6 +29,7 @@ WITHIN_SECONDS = 5.0
 
 LACKS: dict[str, dict[str, str]] = {
     "memory": {
+        "batches": "whoever works in one process loops over pictures himself",
         "bells": "there is no broker, so nothing is rung",
         "server": "there are no keys, channels or connections to look at",
     },
@@ -71,7 +73,7 @@ class Backend(ABC):
             swept = await self.store.sweep()
             overdue += swept.overdue
             poisoned += swept.poisoned
-        return Swept(tuple(overdue), tuple(poisoned))
+        return Swept(tuple(overdue), tuple(poisoned), crashes_to_poison=CRASHES_TO_POISON)
 
 
 class MemoryBackend(Backend):
@@ -213,8 +215,14 @@ async def leaks(client: Redis) -> list[str]:
 async def _may_stay(client: Redis, key: str) -> bool:
     for pattern, expires in documented():
         if pattern.fullmatch(key):
-            return not expires or (expires == "with its run" and await _is_live(client, key))
+            live = {"with its run": _is_live, "with its batch": _is_a_live_batch}.get(expires)
+            return not expires or (live is not None and await live(client, key))
     return False
+
+
+async def _is_a_live_batch(client: Redis, key: str) -> bool:
+    document = await client.hget(f"prolight:batch:{key.split(':', 2)[2]}", "document")
+    return document is not None and Batch.model_validate_json(document).finished_at is None
 
 
 async def _is_live(client: Redis, key: str) -> bool:

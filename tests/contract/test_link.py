@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from prolight.adapters.redis_store import RedisStore
-from prolight.embedded.valkey import LOOPBACK, free_port
-from prolight.errors import StoreError
+from prolight.embedded.valkey import LOOPBACK, ValkeyServer, free_port
+from prolight.errors import StoreError, StoreUnavailable
 from prolight.schemas import Stage
 
 from .backends import WITHIN_SECONDS, Backend, RedisBackend
@@ -53,3 +54,44 @@ async def test_no_server_is_an_error_when_patience_is_spent() -> None:
     with pytest.raises(StoreError, match="no answer from the store at redis://127"):
         await nowhere.read("run-1")
     await nowhere.close()
+
+
+async def test_who_listens_while_no_server_answers_hears_nothing_until_one_does(tmp_path: Path) -> None:
+    server = ValkeyServer(tmp_path, appendfsync="no")
+    store = RedisStore(server.url, patience=timedelta(0))
+    async with store.listen("news") as woken:
+        assert await woken(timedelta(0)) is None
+        with server:
+            server.start()
+            async with asyncio.timeout(WITHIN_SECONDS), Redis.from_url(server.url) as publisher:
+                while not await publisher.publish("news", "it is here"):
+                    assert await woken(timedelta(0)) is None
+                while (heard := await woken(timedelta(seconds=WITHIN_SECONDS))) is None:
+                    pass
+        assert heard == "it is here"
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("full", "free"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", LOOPBACK, "1"), ("REPLICAOF", "NO", "ONE")),
+    ],
+    ids=["out of memory", "a replica"],
+)
+async def test_what_a_server_cannot_write_now_is_asked_for_again_until_it_can(
+    full: tuple[str, ...], free: tuple[str, ...], backend: Backend, server: Redis
+) -> None:
+    assert isinstance(backend, RedisBackend)
+    hurried = RedisStore(backend.store.url, patience=timedelta(0))
+    await server.execute_command(*full)
+    try:
+        with pytest.raises(StoreUnavailable, match="the store cannot write now"):
+            await hurried.pause([Stage.PLAN], by="ada", reason="none")
+        waiting = asyncio.ensure_future(submit(backend))
+        assert not (await asyncio.wait([waiting], timeout=0.1))[0]
+    finally:
+        await server.execute_command(*free)
+        await hurried.close()
+    assert await waiting == ("run-1", True)

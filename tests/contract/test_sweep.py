@@ -121,6 +121,17 @@ class TestACrashThatItsHolderTells:
         assert error
         assert (error.code, "in a process of its own" in error.message) == ("poison", True)
 
+    async def test_that_is_taken_back_before_somebody_decides_convicts_nobody(self, backend: Backend) -> None:
+        await submit(backend)
+        for _ in range(CRASHES_TO_POISON):
+            base = (await claim(backend.store, Stage.PLAN)).snapshot
+            swept = await backend.live_on(LEASE_SECONDS + 1)
+        assert swept.poisoned == ("run-1",)
+        with pytest.raises(ClaimLost):
+            await commit(backend.store, base, planned(base, await backend.now()))
+        await settle_overdue(backend.store, swept, DEADLINES)
+        assert (await backend.store.read("run-1")).run.state is State.PLANNING
+
 
 class TestALivingProcess:
     """It froze, or lost its line; its claim was taken, and it comes back."""

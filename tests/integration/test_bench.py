@@ -19,6 +19,7 @@ from rich.console import Console
 
 from prolight.bench import Goal
 from prolight.bench.machine import Spent, cpu_seconds, others_share
+from prolight.bench.relay import Relay
 from prolight.bench.stock_chain import submit
 from prolight.bench.terms import BenchFailed, percentile, rounded
 from prolight.cli.bench import table
@@ -82,10 +83,35 @@ def test_overhead_compares_both_sides_at_both_settings_of_appendfsync(tmp_path: 
 
 
 @pytest.mark.heavy
-def test_recovery_times_a_killed_worker_and_the_run_completes(tmp_path: Path) -> None:
+@pytest.mark.timeout(400)
+def test_recovery_times_a_worker_that_fails_in_each_way_and_the_run_completes(tmp_path: Path) -> None:
     record = bench("recovery", 1, tmp_path)
     assert record["trials"] == 1
     assert record["least_seconds"] == record["p50_seconds"] == record["most_seconds"]
+    assert [record[f"{how}_trials"] for how in ("stopped", "partitioned", "wedged")] == [1, 1, 1]
+
+
+async def test_a_parted_relay_passes_nothing_and_tells_neither_side_until_it_is_healed() -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(100):
+            await heard.put(piece)
+        await heard.put(b"it ended")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, Relay(server.sockets[0].getsockname()[1]) as relay:
+        _, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+        writer.write(b"whole")
+        assert await heard.get() == b"whole"
+        relay.part()
+        writer.write(b"parted")
+        writer.close()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(heard.get(), 0.2)
+        relay.heal()
+        assert [await heard.get(), await heard.get()] == [b"parted", b"it ended"]
 
 
 def test_client_compares_its_import_with_that_of_its_libraries(tmp_path: Path) -> None:

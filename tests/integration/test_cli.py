@@ -632,6 +632,50 @@ def test_an_edited_plan_that_is_none_is_refused_before_anything_is_asked(
     assert complaint in shell.err
 
 
+def held_for_its_result(shell: Shell) -> tuple[str, str]:
+    """A run whose caller wants to see the pictures; its id and the picture's."""
+    run_id = shell.submitted("--approve-result")
+    finish()
+    (made,) = shell.records("show", run_id)[0]["approval"]["pictures"]
+    return run_id, made
+
+
+def test_finished_pictures_that_wait_are_saved_only_as_unapproved(shell: Shell, tmp_path: Path) -> None:
+    run_id, made = held_for_its_result(shell)
+    assert shell("artifacts", run_id, "-o", str(tmp_path / "out")) == 1
+    assert "--unapproved" in shell.err
+    assert not (tmp_path / "out").exists()
+    assert shell("artifacts", run_id, "-o", str(tmp_path / "out"), "--unapproved") == 0, shell.err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [f"{run_id}-1.jpg"]
+    (record,) = shell.records("list")
+    assert (record["outputs"], [picture["id"] for picture in record["unapproved"]]) == ([], [made])
+
+
+def test_on_a_terminal_approve_shows_which_pictures_wait_and_asks(shell: Shell) -> None:
+    run_id, made = held_for_its_result(shell)
+    terminal = Terminal("approve", run_id, "--by", "ann")
+    terminal.wait_for("are these pictures finished?")
+    shown = terminal.shown.replace("\r\n", "")
+    assert made in shown
+    assert "--unapproved" in shown
+    assert terminal.answer("y\n") == 0
+    (record,) = shell.records("list")
+    assert (record["state"], [picture["id"] for picture in record["outputs"]]) == ("COMPLETED", [made])
+
+
+def test_off_a_terminal_approve_wants_each_picture_and_refuses_a_plan_for_it(shell: Shell, tmp_path: Path) -> None:
+    run_id, made = held_for_its_result(shell)
+    assert shell("approve", run_id, "--json") == 2
+    assert f"--picture {made}" in json.loads(shell.out)["error"]["message"]
+    assert shell("approve", run_id, "--plan", plan_hash(PLAN), "--json") == 1
+    assert "of its result, not of its plan" in json.loads(shell.out)["error"]["message"]
+    (tmp_path / "plan.json").write_text(PLAN.model_dump_json())
+    assert shell("approve", run_id, "--picture", made, "--edit", str(tmp_path / "plan.json")) == 2
+    assert shell("approve", run_id, "--picture", "f" * 64, "--json") == 1
+    assert json.loads(shell.out)["error"]["code"] == "pictures_changed"
+    assert shell.records("approve", run_id, "--picture", made)[0]["state"] == "COMPLETED"
+
+
 def test_reject_ends_the_run_and_keeps_the_reason(shell: Shell) -> None:
     run_id, _ = held_for_approval(shell)
     assert shell.records("reject", run_id, "--reason", "wrong chair")[0]["state"] == "REJECTED"

@@ -8,15 +8,20 @@ import json
 import signal
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from prolight.cli.doctor import examine
+from prolight.errors import RunNotFound
 from prolight.ports import Snapshot
 from prolight.schemas import RunRequest, Stage, State
 from tests.integration.fleet import Fleet, until
 
 pytestmark = pytest.mark.integration
+
+QUICK: dict[str, Any] = {"lease_seconds": 1.2, "heartbeat_seconds": 0.4, "sweep_seconds": 0.1}
 
 
 def picture(size: int = 160, shade: int = 200) -> bytes:
@@ -181,3 +186,29 @@ async def test_a_frozen_worker_loses_its_runs_after_the_lease_and_writes_nothing
             assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
             assert [event["epoch"] for event in events] == sorted(event["epoch"] for event in events)
             assert events[-1]["epoch"] > snapshot.epoch
+
+
+async def test_a_store_that_loses_everything_is_told_and_works_on(tmp_path: Path) -> None:
+    """The worker, `doctor` and `audit` say so; nobody dies, and what is accepted afterwards completes."""
+    async with Fleet(tmp_path, studio=False, model="tests.integration.test_poison:DeadlyModel", **QUICK) as fleet:
+        worker = await fleet.start_worker()
+        asset = (await fleet.client.get(await fleet.client.submit(picture(), "good"))).run.asset_id
+        lost = await fleet.client.enqueue(RunRequest(picture_id=asset, brief="hangs"))
+        await until(lambda: held_in(fleet, State.PLANNING), what="a run is worked on")
+        store = fleet.client.store
+        assert await store.emptied() is None
+        await store._ask("FLUSHALL")
+
+        await until(store.emptied, what="a worker finds that the store is empty")
+        assert "lost everything that it held" in fleet.log("worker1")
+        with pytest.raises(RunNotFound):
+            await fleet.client.get(lost)
+        assert "lost everything" in (await fleet.client.audit()).notes[0]
+        [contents] = [part for part in await examine(fleet.settings) if part.part == "contents"]
+        assert "lost everything" in contents.detail
+
+        await fleet.client.submit(picture(), "good")
+        (ended,) = await fleet.all_ended()
+        assert ended.run.state is State.COMPLETED
+        assert worker.poll() is None
+        assert "by a defect" not in fleet.log("worker1")

@@ -102,9 +102,11 @@ async def ends(fleet: Fleet, run_id: str, state: State) -> None:
 
 async def test_a_run_is_a_chain_of_three_rows_and_a_hundred_extra_bells_change_nothing(tmp_path: Path) -> None:
     async with Fleet(tmp_path, studio=False) as fleet:
-        (run_id,) = await fill(fleet, 1)
+        (unseen,) = await fill(fleet, 1)
         bell = str(await fleet.client.store._ask("LINDEX", Stage.PLAN.queue, 0))
+        await fleet.client.cancel(unseen)
         await watched(fleet)
+        (run_id,) = await fill(fleet, 1)
         plan, critique, _ = ids = [f"{run_id}.{stage}.0" for stage in Stage]
         chain = [await fleet.row(id, "SUCCESS") for id in ids]
 

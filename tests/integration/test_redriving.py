@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from prolight import lifecycle
+from prolight import AsyncClient, Client, lifecycle
 from prolight.cli import run as prolight
-from prolight.client import AsyncClient, Client
 from prolight.embedded import ValkeyServer
 from prolight.errors import IllegalMove
 from prolight.ports import Write

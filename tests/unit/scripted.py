@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from prolight.adapters.memory_store import MemoryStore
+from prolight.adapters.offline_model import OfflineModel
 from prolight.agents import Critic, Executor, Planner
 from prolight.attempt import Attempt, Attempts
 from prolight.decisions import Deadlines, Decision, Queued
@@ -85,10 +86,14 @@ class ScriptedTools:
     under_way: int = 0
     most_at_once: int = 0
     discovery: list[Exception] = field(default_factory=list)
+    asked_anew: list[set[str]] = field(default_factory=list)
+    before_effects: list[Exception] = field(default_factory=list)
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
-        if self.discovery:
-            raise self.discovery.pop(0)
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+        if anew:
+            self.asked_anew.append(set(needed))
+        if errors := self.before_effects if anew else self.discovery:
+            raise errors.pop(0)
         return self.offered
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, key: str, deadline: timedelta) -> ToolResult:
@@ -145,7 +150,7 @@ class World:
     def parts(self) -> Attempts:
         agents = (
             Planner(self.model, self.tools, self.policy, self.deadlines),
-            Critic(self.model, self.tools, self.policy, self.deadlines),
+            Critic(self.model, self.tools, self.policy, self.deadlines, OfflineModel()),
             Executor(self.tools, self.policy),
         )
         return Attempts(self.store, {agent.stage: agent for agent in agents}, self.deadlines, RetryPolicies(self.retry))

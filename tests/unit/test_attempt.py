@@ -552,3 +552,55 @@ async def test_a_run_that_ends_leaves_no_call_open_in_its_journal() -> None:
     assert (run.state, run.spent_usd, run.reserved_usd) == (State.CANCELLED, Decimal("0.3"), Decimal(0))
     assert [entry.status for entry in await here.store.entries()] == ["unknown"]
     assert await here.store.warnings() == ["may_still_cost"]
+
+
+# Tools that change under a running attempt
+
+OTHER_PIN = "2" * 64
+
+
+def changing(here: World, name: str, then: Exception | ToolResult) -> Any:
+    """While this step is worked on, the tool `name` becomes another one."""
+
+    async def line() -> ToolResult:
+        here.tools.offered[f"t.{name}"] = replace(here.tools.offered[f"t.{name}"], pin=OTHER_PIN)
+        if isinstance(then, Exception):
+            raise then
+        return then
+
+    return line
+
+
+@pytest.mark.parametrize("effect", ["pure", "blind"])
+async def test_a_step_is_not_called_whose_tool_changed_during_an_earlier_one(effect: Effect) -> None:
+    here = await world(tool("one"), tool("two", effect), plan=steps("one", "two", after="chain"))
+    here.tools.script["t.one"] = [changing(here, "two", ToolResult({}, picture("b")))]
+    assert isinstance(await (await here.attempt()).make(), Unclear)
+    review = (await run_of(here)).review
+    assert (review.why, review.step, review.pin) == ("tool_changed", "two", OTHER_PIN)
+    assert here.tools.names == ["t.one"] and [entry.status for entry in await here.store.entries()] == ["done"]
+
+
+async def test_a_tool_that_changed_between_two_tries_gets_no_second_one() -> None:
+    here = await world(tool("one", "keyed", key_window=timedelta(hours=1)))
+    here.tools.script["t.one"] = [changing(here, "one", OutcomeUnknown("cut off"))]
+    assert isinstance(await (await here.attempt()).make(), Unclear)
+    assert (await run_of(here)).review.why == "tool_changed"
+    assert here.tools.names == ["t.one"]
+
+
+@pytest.mark.parametrize("effect", ["pure", "blind"])
+async def test_only_before_a_call_with_effects_its_server_is_asked_at_once(effect: Effect) -> None:
+    here = await world(tool("one", effect))
+    assert isinstance(await (await here.attempt()).make(), Executed)
+    assert here.tools.asked_anew == ([{"t.one"}] if effect == "blind" else [])
+
+
+async def test_a_server_that_is_away_when_it_is_asked_before_an_effect_costs_no_try() -> None:
+    here = await world(tool("one", "blind"))
+    here.tools.script["t.one"] = []
+    attempt = await here.attempt()
+    here.tools.before_effects = [OutcomeUnknown("it does not say what it has"), NotSent("away")]
+    assert isinstance(await attempt.make(), Executed)
+    assert [entry.tries for entry in await here.store.entries()] == [1]
+    assert here.tools.names == ["t.one"]

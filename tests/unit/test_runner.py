@@ -21,7 +21,7 @@ from prolight import assets
 from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.agents import AgentRunner, AgentRunnerAsync, RunContext
 from prolight.agents.runner import HOOK_GRACE, NEUTRAL_BRIEF
-from prolight.errors import IllegalMove, InvalidInput, OutcomeUnknown, PlanChanged, RateLimited
+from prolight.errors import IllegalMove, InvalidInput, OutcomeUnknown, PicturesChanged, PlanChanged, RateLimited
 from prolight.events import parse
 from prolight.mcp import MCPClient
 from prolight.ports import Tool, ToolResult
@@ -290,6 +290,25 @@ async def test_a_rejected_plan_is_not_executed_when_it_is_passed_again(bench: Be
     assert bench.tools.calls == []
 
 
+async def test_finished_pictures_are_approved_only_by_who_has_seen_them(bench: Bench) -> None:
+    kept = await bench.run(new(approve_result=True), human_approved=True)
+    assert kept.state is State.AWAITING_APPROVAL
+    assert kept.approval and kept.approval.subject == "result"
+    assert bench.tools.names == ["t.light"]
+    assert await bench.run(kept, human_approved=False) == kept
+    done = await bench.run(kept)
+    assert done.state is State.COMPLETED
+    assert bench.tools.names == ["t.light"]
+    assert done.approval and done.approval.decided_by == "caller"
+
+
+async def test_a_context_whose_finished_pictures_were_exchanged_is_refused(bench: Bench) -> None:
+    kept = await bench.run(new(approve_result=True), human_approved=True)
+    assert kept.exec_result
+    with pytest.raises(PicturesChanged):
+        await bench.run(kept.evolve(exec_result=kept.exec_result.evolve(outputs=())))
+
+
 async def test_an_approval_that_comes_too_late_is_a_no(bench: Bench) -> None:
     kept = await bench.waiting()
     assert kept.approval
@@ -381,7 +400,7 @@ async def test_a_call_that_may_have_happened_waits_for_a_person_even_when_approv
 class Deaf(ScriptedTools):
     """A tool server that never says what it offers."""
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -389,7 +408,7 @@ class Deaf(ScriptedTools):
 class Torn(ScriptedTools):
     """A tool server whose client cancels itself."""
 
-    async def tools(self, needed: Collection[str] = ()) -> Mapping[str, Tool]:
+    async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
         raise asyncio.CancelledError
 
 

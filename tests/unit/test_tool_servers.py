@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 
+import httpx2
 import pytest
 
+from prolight.adapters.mcp_tools import McpTools, pooled_http
 from prolight.adapters.registry import Registered, Server
-from prolight.adapters.tool_servers import ToolServers
+from prolight.adapters.tool_servers import FRESH, ToolServers
 from prolight.embedded.valkey import free_port
 from prolight.errors import NotSent, OutcomeUnknown, RateLimited
-from prolight.outcomes import BackingOff, Executed, Judged, Planned
-from prolight.ports import ToolResult
+from prolight.outcomes import BackingOff, Executed, Judged, Planned, Unclear
+from prolight.ports import Tool, ToolResult
 from prolight.schemas import Critique, Plan, RunContext, Stage, State, Step, Verdict
 from tests.unit.scripted import PICTURE, ScriptedModel, World, planning
 from tests.unit.tool_server import served
@@ -38,10 +40,12 @@ def at(port: int) -> str:
 
 
 @asynccontextmanager
-async def servers(*, again: timedelta = timedelta(0), **urls: str) -> AsyncIterator[ToolServers]:
+async def servers(
+    *, again: timedelta = timedelta(0), fresh: timedelta = FRESH, **urls: str
+) -> AsyncIterator[ToolServers]:
     """A gateway as a worker process has one; `world` is a server of which we know something."""
     declared = {name: Server(url=url, tools=BILLED if name == "world" else {}) for name, url in urls.items()}
-    gateway = ToolServers(declared, look_again_after=again)
+    gateway = ToolServers(declared, fresh=fresh, look_again_after=again)
     try:
         yield gateway
     finally:
@@ -127,11 +131,11 @@ async def test_a_server_that_asks_for_a_pause_is_not_looked_at_before_it_is_over
 
 async def test_a_server_that_comes_up_later_is_offered_then(url: str) -> None:
     port = free_port()
-    async with servers(odd=url, world=at(port)) as gateway:
+    async with servers(fresh=HOUR, odd=url, world=at(port)) as gateway:
         assert "world.good" not in await gateway.tools()
         with served(port):
             assert "world.good" in await gateway.tools()
-        assert "world.good" in await gateway.tools({"world.good"})  # once discovered, remembered
+        assert "world.good" in await gateway.tools({"world.good"})  # once listed, believed for its time
 
 
 async def test_between_two_looks_only_those_that_need_it_knock(url: str) -> None:
@@ -185,6 +189,80 @@ async def test_a_server_that_hangs_takes_no_connection_from_the_others(url: str)
                 task.cancel()
             ended = await asyncio.gather(*hanging, return_exceptions=True)
             assert {type(end) for end in ended} == {asyncio.CancelledError}
+
+
+async def test_a_list_is_believed_for_a_short_time_only_and_before_an_effect_not_at_all(url: str) -> None:
+    port = free_port()
+    async with servers(fresh=HOUR, world=at(port)) as long, servers(fresh=timedelta(0), world=at(port)) as short:
+        with served(port):
+            before = {gateway: (await gateway.tools())["world.good"].pin for gateway in (long, short)}
+        with served(port, good_says="Makes another picture."):
+            after = (await short.tools({"world.good"}))["world.good"].pin
+            assert after != before[short]
+            assert (await long.tools({"world.good"}))["world.good"].pin == before[long]
+            assert (await long.tools({"world.good"}, anew=True))["world.good"].pin == after
+            assert (await long.tools())["world.good"].pin == after
+
+
+async def test_planners_keep_the_tools_of_a_server_that_went_away_and_whoever_needs_it_waits(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    async with servers(fresh=timedelta(0), odd=url, world=at(port)) as gateway:
+        with served(port):
+            await gateway.tools()
+        for _ in range(2):
+            assert "world.good" in await gateway.tools()
+            assert "world.good" in await gateway.tools({"odd.good"})
+        with pytest.raises(NotSent, match="refuses the connection"):
+            await gateway.tools({"world.good"})
+        with served(port):
+            assert "world.good" in await gateway.tools({"world.good"})
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["plans know only the old tools of world"]
+
+
+async def test_a_hundred_effects_at_once_have_their_server_asked_once(url: str) -> None:
+    class Counting(McpTools):
+        lists = 0
+
+        async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+            self.lists += 1
+            return await super().tools(needed, anew=anew)
+
+    async with pooled_http() as http:
+        odd = Counting(url, namespace="odd", registry={}, http=http)
+        gateway = ToolServers({"odd": Server(url=url)}, here={"odd": odd})
+        for lists in (1, 2):
+            await asyncio.gather(*(gateway.tools({"odd.good"}, anew=True) for _ in range(100)))
+            assert odd.lists == lists
+        await gateway.close()
+
+
+async def test_a_look_that_began_too_early_is_followed_by_another_one(url: str) -> None:
+    """What a server says while it is already being asked may be from before it changed."""
+
+    class Held(McpTools):
+        def __init__(self, url: str, http: httpx2.AsyncClient) -> None:
+            super().__init__(url, namespace="odd", registry={}, http=http)
+            self.lists, self.go = 0, asyncio.Event()
+
+        async def tools(self, needed: Collection[str] = (), *, anew: bool = False) -> Mapping[str, Tool]:
+            self.lists += 1
+            await self.go.wait()
+            return await super().tools(needed, anew=anew)
+
+    async with pooled_http() as http:
+        odd = Held(url, http)
+        gateway = ToolServers({"odd": Server(url=url)}, here={"odd": odd})
+        first = asyncio.create_task(gateway.tools())
+        while not odd.lists:
+            await asyncio.sleep(0)
+        second = asyncio.create_task(gateway.tools({"odd.good"}, anew=True))
+        await asyncio.sleep(0)
+        odd.go.set()
+        await asyncio.gather(first, second)
+        assert odd.lists == 2
+        await gateway.close()
 
 
 async def test_an_absence_is_logged_once(url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -261,3 +339,18 @@ async def test_a_server_that_went_away_is_waited_for_by_the_stage_that_needs_it(
         await due(here)
         with served(port):
             assert (await through(here))[-1] is Executed
+
+
+async def test_a_tool_that_changes_under_a_running_worker_is_not_called(url: str) -> None:
+    port = free_port()
+    async with servers(fresh=HOUR, world=at(port)) as gateway:
+        here = await world(gateway, plan("world"))
+        with served(port):
+            for stage in (Stage.PLAN, Stage.CRITIQUE):
+                await (await here.attempt(stage)).make()
+        with served(port, good_says="Makes another picture."):
+            assert await through(here) == [Unclear]
+            pin = (await gateway.tools())["world.good"].pin
+    review = (await run_of(here)).review
+    assert review and (review.why, review.call, review.pin) == ("tool_changed", "world.good", pin)
+    assert not await here.store.journal("r") or all(e.name != "world.good" for e in await here.store.entries())

@@ -100,9 +100,10 @@ async def dies(picture: str) -> Made:
     raise AssertionError("unreachable")
 
 
-def build() -> MCPServer[Any]:
+def build(good_says: str) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("odd", log_level="ERROR")
-    for tool in (good, measures, typed_error, untyped_error, raises, no_picture, huge, hangs, how_many_hang, dies):
+    server.tool(description=good_says)(good)
+    for tool in (measures, typed_error, untyped_error, raises, no_picture, huge, hangs, how_many_hang, dies):
         server.tool()(tool)
     for name in HTTP:
         server.tool(name=name)(good)
@@ -139,9 +140,9 @@ class Odd:
 
 
 @contextmanager
-def served(port: int = 0) -> Iterator[str]:
+def served(port: int = 0, *, good_says: str = "Makes a picture.") -> Iterator[str]:
     """The server in a process of its own: its URL."""
-    command = [sys.executable, str(Path(__file__)), str(port)]
+    command = [sys.executable, str(Path(__file__)), str(port), good_says]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         try:
@@ -151,8 +152,9 @@ def served(port: int = 0) -> Iterator[str]:
 
 
 def main() -> None:
-    app = Odd(build().streamable_http_app(json_response=True, stateless_http=True))
+    app = Odd(build(sys.argv[2]).streamable_http_app(json_response=True, stateless_http=True))
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so where a socket names TCP only
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
     uvicorn.Server(uvicorn.Config(app, date_header=False, log_level="error", timeout_graceful_shutdown=1)).run(
         sockets=[listener]

@@ -1,5 +1,6 @@
 -- Carry one decision out, whole or not at all. No rule lives here: Python decided, from what it read.
--- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client'), place ('held' | 'queued' |
+-- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client' | 'restore' = a client, and epochs that may
+--       have been given out before the store went back to an older state are left out), place ('held' | 'queued' |
 --       'crashed' = queued, and this end of the claim counts as a crash | 'parked' | 'ended'), ms (back-off, time parked,
 --       or retention), state, stage ('' = nobody may claim), stage budget ms ('' = the running one), run deadline ms
 --       (0 = none), progress ('1' | ''), valid until ms (0 = always), document, number of journal entries, their keys and
@@ -7,6 +8,9 @@
 --       tries, event bodies...
 -- Answer: {'ok' | 'conflict' | 'late' | 'lost' | 'gone', ver, seq, now, {until when each of those dependencies cools (0: it does not)}}
 local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, valid_until, document, entries = unpack(ARGV, 1, 15)
+local EPOCHS_LEFT_OUT = 1000000
+local restores = by == 'restore'
+if restores then by = 'client' end
 local key = run_key(id)
 local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'document')
 local owner, epoch, seq, created, stage_deadline = r[3], tonumber(r[4]), tonumber(r[5] or 0), r[6], tonumber(r[7] or 0)
@@ -43,6 +47,10 @@ local first_event = last_ask + 1
 
 redis.call('HSET', key, 'ver', ver, 'state', state, 'stage', stage, 'deadline', deadline, 'document', document,
   'seq', seq + #ARGV - first_event + 1)
+if restores then
+  epoch = epoch + EPOCHS_LEFT_OUT
+  redis.call('HSET', key, 'epoch', epoch)
+end
 if by == 'holder' then redis.call('HSET', key, 'op' .. epoch % CLAIMS_KEPT, op, 'op_ver' .. epoch % CLAIMS_KEPT, ver)
 else redis.call('SET', 'prolight:op:' .. op, ver, 'PX', OP_KEPT) end
 if progress == '1' then forget_crashes(id) end

@@ -1,12 +1,19 @@
 -- A process is alive, and so are these claims of its. An expired lease that nobody took is revived; a crash of a claim that was
 -- taken is taken back.
--- ARGV: process, its description (JSON without 'beat'), lease ms, then run id and claim id in turn
--- Answer: {now, run ids that are lost or being cancelled...}
-local process, described, lease = unpack(ARGV, 1, 3)
+-- ARGV: process, its description (JSON without 'beat'), lease ms, which life of the store it knows ('' none), then run id
+--       and claim id in turn
+-- Answer: {now, which life of the store this is, run ids that are lost or being cancelled...}
+local process, described, lease, known = unpack(ARGV, 1, 4)
 local now = clock()
-local answer = {now}
+local born = redis.call('HGET', 'prolight:store', 'born')
+if not born then
+  born = now .. ' ' .. process
+  redis.call('HSET', 'prolight:store', 'born', born)
+end
+if known ~= '' and known ~= born then redis.call('HSET', 'prolight:store', 'emptied', now) end
+local answer = {now, born}
 redis.call('HSET', 'prolight:processes', process, string.format('{"beat":%d,', now) .. string.sub(described, 2))
-for i = 4, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
   local id = ARGV[i]
   local r = redis.call('HMGET', run_key(id), 'claim', 'hard_stop', 'owner', 'state')
   if r[1] == ARGV[i + 1] and r[3] == process then

@@ -7,7 +7,7 @@
 -- prolight:events:<id>    stream <seq>-0 -> e = event (JSON); the channel has the same name expires with the run
 -- prolight:runs           zset   run id, by creation: the index that lists read
 -- prolight:ended          zset   ids of finished runs, by the time at which they expire
--- prolight:due            zset   run:<id>, by the time at which somebody must look at it
+-- prolight:due            zset   run:<id> or batch:<id>, by the time at which somebody must look at it
 -- prolight:ready:<stage>  zset   run ids that a worker may claim now, in our order
 -- prolight:processes      hash   process id -> JSON {slots, stages, beat, ...}
 -- prolight:absent         hash   process id -> since when nobody listens on its channel
@@ -15,7 +15,13 @@
 -- prolight:paused         hash   stage -> JSON {by, reason, at}: nobody claims it
 -- prolight:slots          hash   stage -> slots of the living processes
 -- prolight:clock          hash   last offset swept server hold_deaths hold_leases
--- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store
+-- prolight:store          hash   artifacts: the identity of the artifact store that belongs to this store; born: its life,
+--                                which ends when everything is lost; emptied: when a process last found that it had been
+-- prolight:batch:<id>     hash   ver document                                              expires with its batch
+-- prolight:pictures:<id>  hash   number -> picture of a batch (JSON)                       expires with its batch
+-- prolight:open:<id>      hash   number -> since when this picture of a batch has a run    expires with its batch
+-- prolight:results:<id>   hash   number -> how that run ended (JSON)                       expires with its batch
+-- prolight:batches        zset   batch id, by creation
 -- prolight:op:<op id>     string the answer to a client's write                            expires
 -- prolight:idem:<hash>    string run id and fingerprint of an idempotency key              expires with the run
 -- prolight:aside          list   what lay in a queue and is no bell, the newest (JSON)     expires

@@ -1,12 +1,12 @@
 -- Look at what is due. Every entry is scored anew first, so a sweeper that dies here loses nothing.
 -- Runs that only need a worker go back into `ready`; those that need a decision are answered.
 -- ARGV: lease ms, most entries, crashes to poison, a process that retires ('' none)
--- Answer: {now, ms until the next look is wanted, {overdue run ids}, {poisoned run ids}}
+-- Answer: {now, ms until the next look is wanted, {overdue run ids}, {poisoned run ids}, {ids of batches that want a round}}
 local lease, most, to_poison, retiring = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local DEATH_AFTER = 1000      -- nobody listens on a process's channel for so long: it is dead
 local DECIDE_WITHIN = 2000    -- a decision that was asked for and not made is asked for again
 local now = clock()
-local again, overdue, poisoned = 60000, {}, {}
+local again, overdue, poisoned, batches = 60000, {}, {}, {}
 
 -- The store stood still: a new server, or nobody swept. Then healthy claims look expired, and get a lease to show themselves.
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
@@ -81,7 +81,7 @@ end
 for stage, n in pairs(slots) do redis.call('HSET', 'prolight:slots', stage, n) end
 
 -- What is due.
-for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'prolight:due', '-inf', now, 'LIMIT', 0, most)) do
+local function look_at_run(entry)
   local id = string.sub(entry, 5)
   local r = fields(id)
   local hard_stop = tonumber(r[8] or 0)
@@ -90,6 +90,15 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'prolight:due', '-inf', now, 
   elseif hard_stop > 0 and hard_stop <= now then decide_later(overdue, id)
   elseif hold_leases > now then redis.call('ZADD', 'prolight:due', hold_leases, entry)
   else end_claim(id, r, true) end
+end
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'prolight:due', '-inf', now, 'LIMIT', 0, most)) do
+  local batch = string.match(entry, '^batch:(.+)$')
+  if not batch then look_at_run(entry)
+  elseif redis.call('EXISTS', 'prolight:batch:' .. batch) == 0 then redis.call('ZREM', 'prolight:due', entry)
+  else
+    redis.call('ZADD', 'prolight:due', now + DECIDE_WITHIN, entry)
+    batches[#batches + 1] = batch
+  end
 end
 
 -- What is expired leaves the index. Keys expire by the host's clock, which may lag behind ours.
@@ -103,4 +112,4 @@ if #expired == most then again = 0 end
 for stage in pairs(slots) do ring(stage) end
 local next_due = redis.call('ZRANGE', 'prolight:due', 0, 0, 'WITHSCORES')
 if next_due[2] then again = math.min(again, math.max(0, tonumber(next_due[2]) - now)) end
-return {now, again, overdue, poisoned}
+return {now, again, overdue, poisoned, batches}

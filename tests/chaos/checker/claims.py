@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from prolight.lifecycle import STAGES
 from prolight.schemas import State
 from tests.chaos.checker.facts import Facts, Start, Violation, Written, look
-from tests.chaos.histories import Claim, ClaimEnded, Commit, Create
+from tests.chaos.histories import Claim, ClaimEnded, Commit, Create, TakenBack
 
 
 def epochs_grow_and_fence(facts: Facts) -> Iterator[Violation | None]:
@@ -96,23 +96,46 @@ def _starts_in_time(start: Start) -> Iterator[Violation | None]:
 
 
 def poison_stops(facts: Facts) -> Iterator[Violation | None]:
-    """I16: after so many crashes nobody claims the run again; and a run that did not crash so often is no poison."""
+    """I16: after so many crashes nobody claims the run again; and a run that did not crash so often is no poison.
+
+    A crash that its owner took back counts no more, and none does once a call is done.
+    """
     most = facts.terms.crashes_to_poison
     for run, thread in facts.threads.items():
-        crashes = 0
+        crashes: list[str] = []
         writes = iter(facts.written.get(run, ()))
         for record in thread:
             match record:
-                case ClaimEnded():
-                    crashes += record.why != "retire"
+                case ClaimEnded() if record.why != "retire":
+                    crashes.append(record.claim)
+                case TakenBack():
+                    counted = record.claim in crashes
+                    yield look(counted, run, f"takes back a crash of {record.claim}, which does not count", record)
+                    crashes = [claim for claim in crashes if claim != record.claim]
                 case Claim():
-                    yield look(crashes < most, run, f"is claimed again after {crashes} crashes", record)
+                    yield look(len(crashes) < most, run, f"is claimed again after {len(crashes)} crashes", record)
                 case Create() | Commit():
                     written = next(writes)
-                    yield from _is_no_neighbour(written, crashes, most)
-                    crashes = 0 if _progress(written) or _new_stage(written) else crashes
+                    yield from _is_no_neighbour(written, len(crashes), most)
+                    crashes = [] if _progress(written) or _new_stage(written) else crashes
+                    if isinstance(record, Commit) and record.crashed:
+                        crashes = [*crashes, ""]
                 case _:
                     pass
+    yield from _only_the_deadly_fails(facts)
+
+
+def _only_the_deadly_fails(facts: Facts) -> Iterator[Violation | None]:
+    """Where one run was made to kill whatever works on it, it is poison, and all the others complete."""
+    for fault in facts.history.faults:
+        deadly = fault.planned.get("deadly")
+        for run, end in facts.end.runs.items() if deadly and fault.landed else ():
+            document, code = end.document, end.document.error.code if end.document.error else ""
+            if run == deadly:
+                yield look(code == "poison", run, f"kills its workers, and is {document.state} {code}", "end.json")
+            else:
+                good = document.state is State.COMPLETED
+                yield look(good, run, f"is {document.state} {code} beside {deadly}, which is deadly", "end.json")
 
 
 def _is_no_neighbour(written: Written, crashes: int, most: int) -> Iterator[Violation | None]:

@@ -160,7 +160,11 @@ def spoken(row: Row, slot: Slot, tick: int, scope: Scope) -> tuple[Row, tuple[Ac
     try:
         match what:
             case "overdue" | "poisoned":
-                found = Swept(overdue=(RUN,)) if what == "overdue" else Swept(poisoned=(RUN,))
+                found = (
+                    Swept(overdue=(RUN,))
+                    if what == "overdue"
+                    else Swept(poisoned=(RUN,), crashes_to_poison=scope.crashes)
+                )
                 drive(settle_overdue(store, found, DEADLINES))
             case "cancel":
                 drive(commands.cancel(store, RUN, reason="", deadlines=DEADLINES))

@@ -146,6 +146,16 @@ def count_what_is_no_crash(h: Edited) -> None:
     h.change("audit", h.some("audit", kind="claim_ended", run="poisonous"), why="retire")
 
 
+def lose_what_is_taken_back(h: Edited) -> None:
+    """The first three of four, or all: the last claim comes after three crashes."""
+    for place in reversed(h.where("audit", kind="taken_back", run="frozen")[: h.random.randint(3, 4)]):
+        h.lines["audit"].pop(place)
+
+
+def take_back_what_was_none(h: Edited) -> None:
+    h.copy("audit", h.some("audit", kind="taken_back"), claim=some_hash(h)[:32])
+
+
 # I17
 
 
@@ -180,6 +190,9 @@ MUTATIONS = {
         start_in_another_state, start_after_the_deadline, start_after_the_hard_stop, start_once_cancelled,
         approve_too_late,
     ),
-    "I16": (claim_poison_again, call_a_neighbour_poison, lose_a_crash, count_what_is_no_crash),
+    "I16": (
+        claim_poison_again, call_a_neighbour_poison, lose_a_crash, count_what_is_no_crash, lose_what_is_taken_back,
+        take_back_what_was_none,
+    ),
     "I17": (try_too_often, count_no_try, ask_too_often, skip_a_try),
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prolight.schemas import State
 from tests.chaos.edits import Edited, in_state, is_step, is_tool
+from tests.chaos.histories import Fault, TakenBack
 from tests.chaos.planted.calls import key_of
 from tests.chaos.planted.plant import Plants
 
@@ -101,9 +102,32 @@ def _(h: Edited) -> None:
 
 @plant("I16", "a poisonous run is claimed a fourth time")
 def _(h: Edited) -> None:
-    last = h.where("audit", kind="claim_ended", run="poisonous")[-1]
+    last = h.where("audit", lambda line: getattr(line, "crashed", False), run="poisonous")[-1]
     claim = h.at("audit", h.where("audit", kind="claim", run="poisonous")[-1])
     h.put("audit", last + 1, claim.evolve(claim="again", epoch=claim.epoch + 1))
+
+
+@plant("I16", "a crash in a process of its own does not count, and the run is called poison")
+def _(h: Edited) -> None:
+    h.change_all("audit", lambda line: line.run == "poisonous" and getattr(line, "crashed", False), crashed=False)
+
+
+@plant("I16", "a run whose workers froze three times, and took back nothing, is claimed again")
+def _(h: Edited) -> None:
+    h.drop("audit", kind="taken_back", run="frozen")
+
+
+@plant("I16", "a crash is taken back twice")
+def _(h: Edited) -> None:
+    place = h.where("audit", kind="taken_back", run="frozen")[0]
+    h.copy("audit", place)
+
+
+@plant("I16", "a dead worker takes its crash back, and the run is called poison after two")
+def _(h: Edited) -> None:
+    dead = h.at("audit", h.where("audit", kind="claim_ended", run="poisonous")[0])
+    back = TakenBack(lsn=dead.lsn, at=dead.at, run=dead.run, claim=dead.claim)
+    h.put("audit", h.where("audit", kind="commit", run="poisonous")[-1], back)
 
 
 @plant("I16", "a run is called poison after two crashes of three")
@@ -116,6 +140,16 @@ def _(h: Edited) -> None:
     place = h.where("audit", kind="commit", run="taken-over")[-1]
     error = h.end.runs["poisonous"].document.error
     h.document(place, error=error)
+
+
+@plant("I16", "a run that was made deadly is cancelled, not convicted")
+def _(h: Edited) -> None:
+    h.put("faults", 0, Fault(name="deadly", planned={"deadly": "frozen"}, landed=True))
+
+
+@plant("I16", "beside a deadly run another one fails")
+def _(h: Edited) -> None:
+    h.put("faults", 0, Fault(name="deadly", planned={"deadly": "poisonous"}, landed=True))
 
 
 @plant("I16", "a process that retired counts as a crash")

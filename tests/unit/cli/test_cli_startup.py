@@ -60,7 +60,7 @@ def test_a_mistyped_command_names_the_right_one(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "arguments", [["show"], ["show", "--nope"], ["list", "--limit", "0"], ["list", "--state", "DONE"], ["submit", "x"]]
+    "arguments", [["show"], ["show", "--nope"], ["list", "--limit", "0"], ["list", "--state", "DONE"], ["submit"]]
 )
 def test_a_misused_command_is_two_lines_at_most_and_names_its_help(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -70,6 +70,14 @@ def test_a_misused_command_is_two_lines_at_most_and_names_its_help(
     assert printed.out == ""
     assert f"`prolight {arguments[0]} --help`" in printed.err
     assert len(printed.err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(("command", "instead"), [("submit", "--recipe"), ("batch", "--recipe")])
+def test_without_a_brief_a_command_says_what_could_stand_in_its_place(
+    command: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "x"]) == 2
+    assert instead in capsys.readouterr().err
 
 
 def test_with_json_a_misuse_is_one_record_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,107 @@
+"""The door: a request is checked whole before anything of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prolight import assets, lifecycle
+from prolight.adapters.redis_store import RedisStore
+from prolight.batches import BatchRequest
+from prolight.determinism import fingerprint, sha256
+from prolight.errors import InvalidInput
+from prolight.naming import new_run_id
+from prolight.pictures import ingest
+from prolight.ports import ArtifactStore
+from prolight.recipes import recipe_of
+from prolight.schemas import Artifact, Recipe, RunRequest
+from prolight.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    store: RedisStore
+    artifacts: ArtifactStore
+    settings: Settings
+
+    async def submit(
+        self,
+        picture: bytes | Path | str,
+        brief: str,
+        *,
+        recipe: str | None,
+        deadline: timedelta | float | None,
+        metadata: dict[str, str] | None,
+        **asked: Any,
+    ) -> str:
+        """As `Client.submit`."""
+        asked |= {
+            "brief": brief or (await self.store.read(recipe)).run.brief if recipe else brief,
+            "recipe": recipe,
+            "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
+            "metadata": metadata or {},
+        }
+        if isinstance(picture, str):
+            found = await assets.find(self.artifacts, picture)
+            return await self.enqueue(RunRequest.parse(picture_id=found.id, asset_id=picture, **asked))
+        content = assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
+        taken = await asyncio.to_thread(ingest, content, self.settings.picture_limits)
+        request = RunRequest.parse(picture_id=sha256(taken.content), **asked)
+        made = await self._checked(request)
+        await self.store.identify_artifacts(self.artifacts.identity)
+        await self.artifacts.put(taken.content, media_type=taken.media_type)
+        return await self._create(request, made)
+
+    async def enqueue(self, request: RunRequest) -> str:
+        """As `Client.enqueue`."""
+        recipe = await self._checked(request)
+        await assets.find(self.artifacts, request.picture_id)
+        return await self._create(request, recipe)
+
+    async def take_in(self, picture: bytes | Path | str) -> Artifact:
+        """The picture, kept. Raises `InvalidInput`, `ArtifactMissing`."""
+        if isinstance(picture, str):
+            return await assets.find(self.artifacts, picture)
+        limits = self.settings.picture_limits
+        content = assets.read(picture, limits) if isinstance(picture, Path) else picture
+        return await assets.take_in(self.artifacts, content, limits)
+
+    async def check_batch(self, request: BatchRequest) -> None:
+        """Raises `InvalidInput`, `RunNotFound`."""
+        one, most = request.run_budget_usd, self.settings.max_budget_usd
+        if one > most:
+            raise InvalidInput(f"is {one} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="run_budget_usd")
+        if request.budget_usd is not None and request.budget_usd < one:
+            reason = f"is {request.budget_usd} USD, less than the {one} of one run: lower that, too"
+            raise InvalidInput(reason, field="budget_usd")
+        if request.recipe:
+            recipe_of((await self.store.read(request.recipe)).run)
+
+    async def _checked(self, request: RunRequest) -> Recipe | None:
+        """The recipe, if one is asked for. Raises `InvalidInput`, `RunNotFound`."""
+        budget, most = request.budget_usd, self.settings.max_budget_usd
+        if budget is not None and budget > most:
+            raise InvalidInput(f"is {budget} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="budget_usd")
+        deadline, longest = request.deadline_seconds, self.settings.max_run_deadline_seconds
+        if deadline is not None and deadline > longest:
+            message = f"is {deadline:g} s, at most {longest:g} (PROLIGHT_MAX_RUN_DEADLINE_SECONDS)"
+            raise InvalidInput(message, field="deadline_seconds")
+        return recipe_of((await self.store.read(request.recipe)).run) if request.recipe else None
+
+    async def _create(self, request: RunRequest, recipe: Recipe | None) -> str:
+        decision = lifecycle.submitted(
+            request,
+            request.run_id or new_run_id(),
+            recipe=recipe,
+            budget_usd=self.settings.budget_usd,
+            now=self.store.now(),
+            deadlines=self.settings.deadlines,
+        )
+        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"})
+        run_id, _ = await self.store.create(
+            decision, fingerprint=fingerprint(asked), idempotency_key=request.idempotency_key
+        )
+        return run_id
