@@ -11,7 +11,7 @@ from prolight.studio.matte import decontaminate
 
 SPILL_REACH = 0.02
 """How far, of the long side, clean colour is looked for around a mixed edge pixel."""
-STRIP_ROWS = 256
+STRIP_ROWS = 192
 """Rows that are cleaned at a time, which bounds the memory that a large picture takes."""
 
 

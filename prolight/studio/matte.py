@@ -98,5 +98,7 @@ def _fuse(linear: Linear, front: Linear, back: Linear, alpha: Plane, radius: int
     tiny = np.float32(1e-5)
     front = averaged(front * weight, radius) / (averaged(alpha, radius) + tiny)[..., None]
     back = averaged(back * rest, radius) / (averaged(1 - alpha, radius) + tiny)[..., None]
-    front = front + weight * (linear - weight * front - rest * back)
-    return np.maximum(front, 0), back
+    mixed = weight * front
+    mixed += rest * back
+    front += weight * (linear - mixed)
+    return np.maximum(front, 0, out=front), back

@@ -71,13 +71,15 @@ def left_right_ev(light: Plane, alpha: Plane) -> float:
     The halves meet at the median column of the subject, so that both have the same area.
     """
     solid = _solid(alpha)
-    columns = np.nonzero(solid)[1]
-    middle = np.median(columns)
-    left = solid & (np.arange(alpha.shape[1]) < middle)
-    right = solid & (np.arange(alpha.shape[1]) > middle)
-    if not left.any() or not right.any():
+    counts = solid.sum(axis=0)
+    sums = np.asarray(np.sum(light, axis=0, where=solid, dtype=np.float64), np.float64)
+    upto = np.cumsum(counts)
+    middle = np.searchsorted(upto, [(upto[-1] - 1) // 2, upto[-1] // 2], side="right").mean()
+    columns = np.arange(len(counts))
+    left, right = columns < middle, columns > middle
+    if not counts[left].any() or not counts[right].any():
         return 0.0
-    return _stops(float(light[left].mean()), float(light[right].mean()))
+    return _stops(sums[left].sum() / counts[left].sum(), sums[right].sum() / counts[right].sum())
 
 
 def estimate_kelvin(linear: Linear) -> float:

@@ -87,7 +87,9 @@ def _placed(pixels: Pixels, alpha: Plane, box: Box, scale: float, shot: Shot) ->
     size = (max(1, round(own.shape[1] * scale)), max(1, round(own.shape[0] * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     opaque = np.clip(scaled(own, size, method), 0, 1)
-    mixed = scaled(to_linear(cut) * own[..., None], size, method)
+    mixed = to_linear(cut)
+    mixed *= own[..., None]
+    mixed = scaled(mixed, size, method)
     np.maximum(mixed, 0, out=mixed)
     middle = (inner.left + inner.right) / 2 - around[1].start, (inner.top + inner.bottom) / 2 - around[0].start
     left = round(shot.width / 2 - middle[0] * size[0] / own.shape[1])

@@ -41,10 +41,10 @@ MOST_PIXELS = 24_000_000
 made smaller, which takes less."""
 LARGE_PIXELS = 8_000_000
 """From here on pictures are worked on one at a time."""
-PICTURE_SHELF_BYTES = 32 * 1024 * 1024
-"""Decoded pictures that are kept: five of two megapixels."""
-MASK_SHELF_BYTES = 32 * 1024 * 1024
-"""Masks that are kept: four of two megapixels."""
+PICTURE_SHELF_BYTES = 24 * 1024 * 1024
+"""Decoded pictures that are kept: four of two megapixels."""
+MASK_SHELF_BYTES = 24 * 1024 * 1024
+"""Masks that are kept: three of two megapixels."""
 
 
 class Unsupported(ProLightError):
