@@ -141,4 +141,5 @@ async def test_a_worker_whose_drain_is_cut_short_loses_nothing_and_does_nothing_
         for one in seen:
             if one.run.state is State.NEEDS_REVIEW:
                 assert one.run.review and one.run.review.why == "outcome_unknown"
-        assert not (await fleet.client.audit()).findings
+        left = (await fleet.client.audit()).findings
+        assert {finding.kind for finding in left} <= {"picture"}, "the World only names the pictures that it makes"
