@@ -27,7 +27,7 @@ from prolight.errors import ClaimLost, IllegalMove, NotSent, OutcomeUnknown, Rat
 from prolight.guardrails import Policy
 from prolight.ledger import Entry, LedgerPolicy
 from prolight.lifecycle import PARKED, TERMINAL
-from prolight.ports import ChatReply, ChatRequest, Claim, Snapshot, Tool, ToolResult, Write
+from prolight.ports import ChatReply, ChatRequest, Claim, Process, Snapshot, Tool, ToolResult, Write
 from prolight.retry import RetryPolicies, RetryPolicy
 from prolight.schemas import Artifact, Critique, Plan, RunRequest, Stage, State, Step, Usage, Verdict
 from prolight.sweeper import settle_overdue
@@ -131,6 +131,14 @@ class RecordedStore(MemoryStore):
             )
         )
         return answer
+
+    async def heartbeat(self, process: Process, claims: Mapping[str, str]) -> set[str]:
+        before = {run: tuple(self._runs[run].crashed) for run in claims if run in self._runs}
+        over = await super().heartbeat(process, claims)
+        for run, crashed in before.items():
+            if claims[run] in crashed and claims[run] not in self._runs[run].crashed:
+                self.audit.append(lines.TakenBack(**self._line(run), claim=claims[run]))
+        return over
 
     def _free(self, record: Record, look: _Look, *, crashed: bool) -> None:
         if record.claim_id:

@@ -64,7 +64,10 @@ def test_nothing_that_happens_soon_breaks_a_law(scope: Scope, deepest: int) -> N
     assert found.states > 500
 
 
-@pytest.mark.parametrize(("scope", "time_helps"), [(ONE_WORKER, False), (ONE_DOUBT, True)], ids=["pure", "blind"])
+@pytest.mark.parametrize(
+    ("scope", "time_helps"),
+    [pytest.param(ONE_WORKER, False, marks=pytest.mark.heavy, id="pure"), pytest.param(ONE_DOUBT, True, id="blind")],
+)
 def test_from_every_state_of_a_small_world_an_end_is_reached_without_luck(scope: Scope, time_helps: bool) -> None:
     """Where nothing is in doubt, even before a deadline brings it."""
     found = searched(scope, time_helps=time_helps)

@@ -81,7 +81,11 @@ async def test_what_somebody_puts_into_the_broker_rings_bells_and_runs_nothing(t
         for run_id in await fill(fleet, 20):
             await until(partial(_is, fleet, run_id, State.COMPLETED), what="a good run completes")
         refused = [reason for _, reason in messages.values() if reason]
-        assert sum((await fleet.client.store.aside()).values()) >= len(refused)
+
+        async def set_aside() -> bool:
+            return sum((await fleet.client.store.aside()).values()) >= len(refused)
+
+        await until(set_aside, what="what is no bell is set aside")
         assert not trap.exists()
         after = await fleet.client.get(waits)
         assert (after.ver, after.run) == (before.ver, before.run)

@@ -88,6 +88,7 @@ async def test_a_call_with_effects_ends_within_the_drain_and_nothing_is_repeated
         assert await here.applied() == 2
 
 
+@pytest.mark.heavy
 async def test_a_second_sigterm_is_as_safe_as_the_first_and_a_blind_call_is_never_sent_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_budget_refuses_the_call_that_would_exceed_it_before_it_is_sent(
         assert (await here.world.counts()).get("blind", 0) == 0
 
 
+@pytest.mark.heavy
 async def test_a_worker_killed_after_a_blind_tool_acted_leaves_a_review_and_a_persons_adoption_completes_the_run(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ async def test_a_worker_killed_after_a_blind_tool_acted_leaves_a_review_and_a_pe
         assert await here.applied() == 1
 
 
+@pytest.mark.heavy
 async def test_a_worker_killed_after_a_probeable_tool_acted_adopts_what_the_server_says_it_made(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

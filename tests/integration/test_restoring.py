@@ -61,6 +61,7 @@ async def finished_after_the_copy(here: Shop, copy: Path, brief: str) -> RunCont
     return await here.reaches(run_id, State.COMPLETED)
 
 
+@pytest.mark.heavy
 async def test_what_was_done_after_the_copy_is_not_done_again_before_a_person_has_looked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
