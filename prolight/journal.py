@@ -27,7 +27,7 @@ from prolight.ledger import Entry, LedgerPolicy, NextStep, Probe, Send, Wait, do
 from prolight.lifecycle import STAGES
 from prolight.pacing import Pacing
 from prolight.ports import Effect, RunStore
-from prolight.schemas import Review, RunContext, Usage
+from prolight.schemas import Review, RunContext, Stage, Usage
 from prolight.writer import Change, Changed, Writer
 
 DEFAULT_LEDGER = LedgerPolicy()
@@ -50,7 +50,7 @@ class Journal:
         self._writer = writer
         self._entries = dict(entries)
         self._policies, self._stage = policies, STAGES[writer.run.state]
-        self._ledger = ledger
+        self._ledger = ledger if self._stage is Stage.EXECUTE else ledger.before_execution
         self._pacing = Pacing(writer)
         self._under_way: list[Effect] = []
         self._unsaved: dict[str, str] = {}

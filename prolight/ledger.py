@@ -15,7 +15,7 @@ a repeat harms nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -30,6 +30,15 @@ class LedgerPolicy:
     """How long past its deadline a try may still reach the other side."""
     repeats: int = 1
     """How often a billed call is sent again although it may have been carried out."""
+    model_repeats: int = 2
+    """The same before execution, where a doubt ends the run and nobody is asked.
+
+    As often as another run may take the worker down with it before that one works alone.
+    """
+
+    @property
+    def before_execution(self) -> LedgerPolicy:
+        return replace(self, repeats=max(self.repeats, self.model_repeats))
 
 
 class Entry(Value):

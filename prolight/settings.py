@@ -126,6 +126,8 @@ class Settings(BaseSettings):
     """How long past its deadline a try may still reach the other side; only then is a repeat thought of."""
     billed_repeats: int = Field(default=1, ge=0)
     """How often a `billed` call is sent again although it may have been carried out."""
+    model_repeats: int = Field(default=2, ge=0)
+    """The same for what a model is asked before execution: after that the run is FAILED, since nobody can be asked."""
     tools_fresh_seconds: float = Field(default=5, ge=0)
     """So long a worker believes what a tool server listed; before a call with effects it asks in any case."""
 
@@ -269,7 +271,8 @@ class Settings(BaseSettings):
 
     @property
     def ledger(self) -> LedgerPolicy:
-        return LedgerPolicy(grace=timedelta(seconds=self.effect_grace_seconds), repeats=self.billed_repeats)
+        grace = timedelta(seconds=self.effect_grace_seconds)
+        return LedgerPolicy(grace=grace, repeats=self.billed_repeats, model_repeats=self.model_repeats)
 
     @property
     def policy(self) -> Policy:

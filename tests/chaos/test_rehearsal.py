@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from prolight import journal
 from prolight.adapters.memory_store import MemoryStore
@@ -108,6 +110,7 @@ async def test_without_a_guard_the_product_is_convicted(
 ) -> None:
     remove(monkeypatch)
     for seed in range(20):
-        if judge_one(name, await Rehearsal(seed, RUNS).play()).violations:
-            return
+        with suppress(ValidationError):  # without its guard the product may also break off
+            if judge_one(name, await Rehearsal(seed, RUNS).play()).violations:
+                return
     pytest.fail(f"{name} was not found to be violated")

@@ -255,7 +255,7 @@ class TestOfModels:
         assert self.asked(here) == ["planner", "planner"]
 
     async def test_an_answer_that_was_lost_beyond_the_allowance_is_asked_for_once_more(self) -> None:
-        here = await self.begun(planner=[OutcomeUnknown("?"), OutcomeUnknown("?"), PLAN], critic=[])
+        here = await self.begun(planner=[*[OutcomeUnknown("?")] * 3, PLAN], critic=[])
         outcome = await (await here.attempt(Stage.PLAN)).make()
         if isinstance(outcome, BackingOff):
             here.store.time += QUIET

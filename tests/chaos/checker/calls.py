@@ -28,6 +28,10 @@ def no_effect_twice_silently(facts: Facts) -> Iterator[Violation | None]:
             yield _repeated_as_allowed(facts, start, doubts[start.key])
 
 
+MODEL_REPEATS = 2
+"""Of a paid question in doubt, each with a warning; a paid tool is called again once."""
+
+
 def _sent(facts: Facts, receipt: Receipt) -> float:
     """When its request arrived: one that is applied late was not repeated late."""
     return next(line.at for line in facts.receipts[receipt.key] if line.call == receipt.call)
@@ -71,8 +75,9 @@ def _repeated_as_allowed(facts: Facts, start: Start, doubts: int) -> Violation |
         case "pure" | "keyed":
             allowed = True
         case "billed":
-            says += " without a warning" if doubts == 1 else f" for the {doubts}. time"
-            allowed = people > 0 or (doubts == 1 and facts.warned(start.written, TWICE))
+            most = MODEL_REPEATS if start.role else 1
+            says += " without a warning" if doubts <= most else f" for the {doubts}. time"
+            allowed = people > 0 or (doubts <= most and facts.warned(start.written, TWICE))
         case "probeable":
             says += ", without a probe that found nothing"
             allowed = people > 0 or any(
@@ -161,7 +166,8 @@ def _is_remembered(facts: Facts, key: str, applied: list[Receipt]) -> Violation 
     live = end is not None and not ended(end.document)
     status = entry.status if entry else "not there"
     says = f"{applied[0].tool} was applied, and is {status} in the journal at the end"
-    return look(status in ("done", "unknown") or (status == "started" and live), run, says, *applied)
+    doubted = entry is not None and entry.doubts > 0  # the last try was refused, one before it is not forgotten
+    return look(doubted or status in ("done", "unknown") or (status == "started" and live), run, says, *applied)
 
 
 def answer_hash(result: Mapping[str, Any]) -> str:
