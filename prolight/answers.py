@@ -44,9 +44,8 @@ def published(run: RunContext, pictures: Collection[str], *, by: str, now: float
             f" not {', '.join(sorted(pictures)) or 'none'}: look at them before you approve them"
         )
     answer = asked.evolve(decision="approved", decided_by=by, decided_at=now)
-    outputs = run.exec_result.outputs if run.exec_result else ()
     reason = f"pictures approved by {by}"
-    decision = move(run, Move.PUBLISHED, now, deadlines, Result(outputs=outputs), reason=reason, approval=answer)
+    decision = move(run, Move.PUBLISHED, now, deadlines, Result(outputs=run.outputs), reason=reason, approval=answer)
     return replace(decision, valid_until=answer.until)
 
 

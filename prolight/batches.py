@@ -17,13 +17,12 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from prolight.decisions import Deadlines
 from prolight.errors import IllegalMove
-from prolight.schemas import MAX_BRIEF_CHARS, Artifact, ArtifactId, RunContext, RunId, State, Usd, Value, refusal
+from prolight.schemas import MAX_BRIEF_CHARS, Artifact, ArtifactId, RunContext, RunId, State, Usd, Value
 
 OPENED_AT_A_TIME = 100
 MAX_PICTURES = 10_000
@@ -54,14 +53,6 @@ class Picture(Value):
     brief: str = Field(default="", max_length=MAX_BRIEF_CHARS)
     """Instead of the batch's."""
 
-    @classmethod
-    def parse(cls, **fields: Any) -> Picture:
-        """Raises `InvalidInput` naming field and limit."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            raise refusal(error) from None
-
 
 class BatchRequest(Value):
     """What is asked for all pictures."""
@@ -76,14 +67,6 @@ class BatchRequest(Value):
     budget_usd: Usd | None = None
     """The most that all runs together may spend."""
     run_budget_usd: Usd
-
-    @classmethod
-    def parse(cls, **fields: Any) -> BatchRequest:
-        """Raises `InvalidInput` naming field and limit."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            raise refusal(error) from None
 
 
 class Result(Value):
@@ -138,6 +121,11 @@ class Batch(Value):
     def closed(self) -> int:
         return sum(self.counts.values())
 
+    @property
+    def upto(self) -> int:
+        """So many of its pictures may be opened as it stands."""
+        return {BatchState.PROOFING: self.request.proof, BatchState.RUNNING: self.total}.get(self.state, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -151,6 +139,12 @@ class Look:
     """So many of the open ones wait for a person."""
     over: Mapping[int, RunContext] = field(default_factory=dict)
     missing: Sequence[int] = ()
+
+    @property
+    def waits(self) -> bool:
+        """It goes no further without a person."""
+        held = 0 < self.waiting == self.open and 0 < self.batch.upto <= self.batch.opened
+        return held or self.batch.state is BatchState.AWAITING_APPROVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +184,7 @@ def refused(look: Look, refusals: Mapping[int, str]) -> Round:
 
 
 def result_of(run: RunContext) -> Result:
-    outputs = run.exec_result.outputs if run.exec_result and run.state is State.COMPLETED else ()
+    outputs = run.outputs if run.state is State.COMPLETED else ()
     return Result(state=run.state, reason=_reason(run), outputs=outputs, spent_usd=run.spent_usd)
 
 
@@ -214,8 +208,7 @@ def _counted(batch: Batch, results: Iterable[Result]) -> Batch:
 def _room(batch: Batch, still_open: int, waiting: int) -> int:
     """How many more pictures may be opened now."""
     asked = batch.request
-    upto = {BatchState.PROOFING: asked.proof, BatchState.RUNNING: batch.total}.get(batch.state, 0)
-    rooms = [upto - batch.opened, asked.max_in_flight - (still_open - waiting), OPENED_AT_A_TIME]
+    rooms = [batch.upto - batch.opened, asked.max_in_flight - (still_open - waiting), OPENED_AT_A_TIME]
     if asked.budget_usd is not None:
         rooms.append(int((asked.budget_usd - batch.spent_usd) // asked.run_budget_usd) - still_open)
     return max(0, min(rooms))
@@ -224,7 +217,7 @@ def _room(batch: Batch, still_open: int, waiting: int) -> int:
 def _idle(batch: Batch, now: float, deadlines: Deadlines) -> Batch:
     """Nothing is open, and nothing can be opened."""
     match batch.state:
-        case BatchState.PROOFING if batch.opened >= batch.request.proof:
+        case BatchState.PROOFING if batch.opened >= batch.upto:
             until = now + deadlines.approval.total_seconds()
             return batch.evolve(state=BatchState.AWAITING_APPROVAL, until=until)
         case BatchState.PROOFING | BatchState.RUNNING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ class Door:
         }
         if isinstance(picture, str):
             found = await assets.find(self.artifacts, picture)
-            return await self.enqueue(RunRequest.parse(picture_id=found.id, asset_id=picture, **asked))
-        content = assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
-        taken = await asyncio.to_thread(ingest, content, self.settings.picture_limits)
+            request = RunRequest.parse(picture_id=found.id, asset_id=picture, **asked)
+            return await self._create(request, await self._checked(request))
+        taken = await asyncio.to_thread(ingest, self._content(picture), self.settings.picture_limits)
         request = RunRequest.parse(picture_id=sha256(taken.content), **asked)
         made = await self._checked(request)
         await self.store.identify_artifacts(self.artifacts.identity)
@@ -65,31 +66,37 @@ class Door:
         """The picture, kept. Raises `InvalidInput`, `ArtifactMissing`."""
         if isinstance(picture, str):
             return await assets.find(self.artifacts, picture)
-        limits = self.settings.picture_limits
-        content = assets.read(picture, limits) if isinstance(picture, Path) else picture
-        return await assets.take_in(self.artifacts, content, limits)
+        return await assets.take_in(self.artifacts, self._content(picture), self.settings.picture_limits)
+
+    def _content(self, picture: bytes | Path) -> bytes:
+        return assets.read(picture, self.settings.picture_limits) if isinstance(picture, Path) else picture
 
     async def check_batch(self, request: BatchRequest) -> None:
         """Raises `InvalidInput`, `RunNotFound`."""
-        one, most = request.run_budget_usd, self.settings.max_budget_usd
-        if one > most:
-            raise InvalidInput(f"is {one} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="run_budget_usd")
+        one = request.run_budget_usd
+        self._check_budget(one, "run_budget_usd")
         if request.budget_usd is not None and request.budget_usd < one:
             reason = f"is {request.budget_usd} USD, less than the {one} of one run: lower that, too"
             raise InvalidInput(reason, field="budget_usd")
-        if request.recipe:
-            recipe_of((await self.store.read(request.recipe)).run)
+        await self._recipe(request.recipe)
 
     async def _checked(self, request: RunRequest) -> Recipe | None:
         """The recipe, if one is asked for. Raises `InvalidInput`, `RunNotFound`."""
-        budget, most = request.budget_usd, self.settings.max_budget_usd
-        if budget is not None and budget > most:
-            raise InvalidInput(f"is {budget} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field="budget_usd")
+        if request.budget_usd is not None:
+            self._check_budget(request.budget_usd, "budget_usd")
         deadline, longest = request.deadline_seconds, self.settings.max_run_deadline_seconds
         if deadline is not None and deadline > longest:
             message = f"is {deadline:g} s, at most {longest:g} (PROLIGHT_MAX_RUN_DEADLINE_SECONDS)"
             raise InvalidInput(message, field="deadline_seconds")
-        return recipe_of((await self.store.read(request.recipe)).run) if request.recipe else None
+        return await self._recipe(request.recipe)
+
+    def _check_budget(self, budget: Decimal, field: str) -> None:
+        most = self.settings.max_budget_usd
+        if budget > most:
+            raise InvalidInput(f"is {budget} USD, at most {most} (PROLIGHT_MAX_BUDGET_USD)", field=field)
+
+    async def _recipe(self, run_id: str | None) -> Recipe | None:
+        return recipe_of((await self.store.read(run_id)).run) if run_id else None
 
     async def _create(self, request: RunRequest, recipe: Recipe | None) -> str:
         decision = lifecycle.submitted(

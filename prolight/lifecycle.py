@@ -235,13 +235,12 @@ def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, dead
 
 def given_out(run: RunContext, *, unapproved: bool) -> tuple[Artifact, ...]:
     """What may be given out as the run's pictures. Raises `NothingFinished`."""
-    outputs = run.exec_result.outputs if run.exec_result else ()
-    waits = run.state is State.AWAITING_APPROVAL and bool(outputs)
+    waits = run.state is State.AWAITING_APPROVAL and bool(run.outputs)
     if waits and not unapproved:
         raise NothingFinished(f"run {run.run_id} is finished, and nobody has approved its pictures yet")
-    if not outputs or not (waits or run.state is State.COMPLETED):
+    if not run.outputs or not (waits or run.state is State.COMPLETED):
         raise NothingFinished(f"run {run.run_id} is {run.state} and has no finished pictures")
-    return outputs
+    return run.outputs
 
 
 def unclear(run: RunContext, review: Review, *, now: float, deadlines: Deadlines) -> Decision:

@@ -22,11 +22,10 @@ from prolight.errors import (
     VersionConflict,
 )
 from prolight.schemas import RunRequest
+from prolight.spoken import some
 
 log = logging.getLogger(__name__)
 
-SHOWN = 5
-"""So many refused pictures are named in an error."""
 Progress = Callable[[int], None]
 """Gets the number of pictures that were taken in so far."""
 
@@ -64,10 +63,7 @@ async def begin(
             wrong.append(f"{one.name}: {refused}")
         progress(done)
     if wrong:
-        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise InvalidInput(
-            f"{len(wrong)} of {len(inputs)} are refused: {'; '.join(wrong[:SHOWN])}{more}", field="batch"
-        )
+        raise InvalidInput(f"{len(wrong)} of {len(inputs)} are refused: {some(wrong)}", field="batch")
     batch = batches.begun(batch_id, request, len(pictures), now=door.store.now())
     await door.store.batches.create(batch, pictures)
 
@@ -97,7 +93,7 @@ async def cancel(door: Door, batch_id: str, *, by: str) -> Batch:
 async def lines(door: Door, batch_id: str, numbers: Sequence[int]) -> list[Line]:
     """These pictures as they stand now. Raises `BatchNotFound`."""
     kept = door.store.batches
-    opened = (await kept.look(batch_id)).batch.opened
+    opened = (await kept.read(batch_id)).opened
     pictures, results = await kept.pictures(batch_id, numbers), await kept.results(batch_id, numbers)
     made = []
     for number, picture in pictures.items():

@@ -1,6 +1,16 @@
-"""How figures read to people."""
+"""How figures and lists read to people."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN = 5
+
+
+def some(said: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
+    return "; ".join(said[:SHOWN]) + more
 
 
 def duration(seconds: float) -> str:

@@ -82,7 +82,7 @@ class Watchdog:
             self._ticks, self._silent = signs.ticks, 0.0
         else:
             self._silent += min(elapsed, 2 * LOOK_EVERY.total_seconds())
-        if self._silent > self._settings.loop_stall_seconds:
+        if self.stalled:
             return f"its loop has not ticked for {self._silent:.0f} s"
         if signs.overstayed:
             return (

@@ -43,6 +43,12 @@ class RedisBatches:
         if how == "incomplete":
             raise StoreRefused(f"batch {batch.batch_id}: its list of pictures is not whole; ask again")
 
+    async def read(self, batch_id: str) -> Batch:
+        """The batch alone; `look` also looks at the runs of its open pictures."""
+        if (text := await self._ask("HGET", f"prolight:batch:{batch_id}", "document")) is None:
+            raise BatchNotFound(batch_id)
+        return Batch.model_validate_json(text)
+
     async def look(self, batch_id: str) -> Look:
         now, ver, document, still_open, waiting, missing, over = await self._script("batch_look", batch_id, AT_A_TIME)
         if not ver:

@@ -37,9 +37,11 @@ class Critic:
         judge = self.rules if run.recipe else self.model
         opinion, model = await ask(judge, request, work, answer_as=Critique, timeout=self.deadlines.stage)
         critique = merged(opinion, ruling).evolve(plan_hash=plan_hash)
-        pins = {name: tool.pin for name, tool in tools.items()}
-        asks = tuple(departures(run.recipe, run.inspection, pins)) if run.recipe else ()
-        return Judged(critique, model, denied=ruling.denied, asks=(*ruling.asks, *asks))
+        asks = ruling.asks
+        if run.recipe:
+            pins = {name: tool.pin for name, tool in tools.items()}
+            asks = (*asks, *departures(run.recipe, run.inspection, pins))
+        return Judged(critique, model, denied=ruling.denied, asks=asks)
 
     def _facts(self, run: RunContext, plan: Plan, tools: Mapping[str, Tool]) -> dict[str, Any]:
         """The plan, the policy and what was measured; never the Planner's reasoning."""

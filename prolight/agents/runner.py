@@ -207,8 +207,7 @@ def _check_unaltered(run: RunContext) -> None:
     hashes = {hash_of(plan), lock.plan_hash, run.critique.plan_hash, run.approval.plan_hash}
     if len(hashes) > 1 or lock.input_sha256 != run.picture:
         raise PlanChanged(f"run {run.run_id} holds another plan or picture than the one that was judged")
-    outputs = run.exec_result.outputs if run.exec_result else ()
-    if run.approval.pictures != tuple(output.id for output in outputs):
+    if run.approval.pictures != tuple(output.id for output in run.outputs):
         raise PicturesChanged(f"run {run.run_id} holds other pictures than those that wait for an approval")
 
 

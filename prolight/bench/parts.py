@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.resources import files
@@ -23,12 +25,34 @@ from prolight.settings import Settings
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A")
 STOP_WITHIN = timedelta(seconds=20)
 LOOK_EVERY_SECONDS = 0.02
+JPEG_QUALITY = 92
 AT_ONCE_AGAIN = RetryPolicy(max_tries=sys.maxsize, cap=timedelta(seconds=0.5))
 
 
 def bundled_picture() -> bytes:
     """The demo's photograph (JPEG, 1.4 megapixels, CC0)."""
     return (files("prolight.cli") / "demo_picture" / "helmet.jpg").read_bytes()
+
+
+def picture_size(pixels: int) -> tuple[int, int]:
+    """Width and height of that photograph at so many pixels, or a few more."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(bundled_picture())) as image:
+        scale = math.sqrt(pixels / math.prod(image.size))
+        return math.ceil(image.width * scale), math.ceil(image.height * scale)
+
+
+def pictures(pixels: int, count: int) -> Iterator[bytes]:
+    """It at this size, in files of their own: the same pixels, another comment."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(bundled_picture())) as image:
+        scaled = image.resize(picture_size(pixels), Image.Resampling.LANCZOS)
+    for number in range(count):
+        file = io.BytesIO()
+        scaled.save(file, "JPEG", quality=JPEG_QUALITY, comment=str(number).encode())
+        yield file.getvalue()
 
 
 def settings_for(home: Path, redis_url: str, **given: object) -> Settings:

@@ -7,7 +7,6 @@ one of them, and cached after the first call.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import statistics
@@ -17,13 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from prolight.bench.parts import bundled_picture
+from prolight.bench.parts import picture_size, pictures
 from prolight.bench.terms import Effort, Figures, Goal, Say, percentile, rounded
 
 FULL, QUICK = Effort(repeat=3, runs=20), Effort(repeat=1, runs=5)
 GOALS = (Goal("p50_seconds", at_most=0.5),)
 PIXELS = 1_000_000
-QUALITY = 92
 
 
 async def measure(home: Path, effort: Effort, say: Say) -> Figures:
@@ -44,7 +42,7 @@ async def measure(home: Path, effort: Effort, say: Say) -> Figures:
         "p50_cpu_seconds": rounded(_p50(later).cpu, 3),
         "first_seconds": rounded(_p50(first).seconds, 3),
         "first_cpu_seconds": rounded(_p50(first).cpu, 3),
-        "megapixels": rounded(math.prod(_size()) / 1e6, 3),
+        "megapixels": rounded(math.prod(picture_size(PIXELS)) / 1e6, 3),
         "one_core": pinned,
     }
 
@@ -71,36 +69,17 @@ async def _calls(artifacts: Path, count: int) -> list[Taken]:
     key = Light(azimuth_deg=-45, elevation_deg=35, ev=0.5, kelvin=3800, softness=0.8)
     rim = Light(azimuth_deg=160, elevation_deg=30, ev=0.5, kelvin=7500, softness=0.3)
     store = LocalArtifacts(artifacts)
-    pictures = [(await store.put(content, media_type="image/jpeg")).id for content in _files(count + 1)]
+    ids = [(await store.put(content, media_type="image/jpeg")).id for content in pictures(PIXELS, count + 1)]
     studio = Studio(store)
     try:
         taken = []
-        for picture in pictures:
+        for picture in ids:
             began, cpu_began = time.perf_counter(), time.process_time()
-            await studio.relight(picture, Lighting(key=key, rim=rim), Masking(mask_of=pictures[0]))
+            await studio.relight(picture, Lighting(key=key, rim=rim), Masking(mask_of=ids[0]))
             taken.append(Taken(time.perf_counter() - began, time.process_time() - cpu_began))
         return taken
     finally:
         studio.close()
-
-
-def _files(count: int) -> Iterator[bytes]:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(bundled_picture())) as image:
-        scaled = image.resize(_size(), Image.Resampling.LANCZOS)
-    for number in range(count):
-        out = io.BytesIO()
-        scaled.save(out, "JPEG", quality=QUALITY, comment=str(number).encode())
-        yield out.getvalue()
-
-
-def _size() -> tuple[int, int]:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(bundled_picture())) as image:
-        scale = math.sqrt(PIXELS / math.prod(image.size))
-        return math.ceil(image.width * scale), math.ceil(image.height * scale)
 
 
 @contextmanager

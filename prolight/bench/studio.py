@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prolight.bench.parts import bundled_picture
+from prolight.bench.parts import bundled_picture, picture_size
 from prolight.bench.relight import one_core
 from prolight.bench.terms import BenchFailed, Effort, Figures, Goal, Say, rounded
 
@@ -78,9 +77,7 @@ def _picture() -> tuple[Pixels, Plane]:
     from prolight.studio.mask import find_subject
     from prolight.studio.raster import scaled
 
-    given = decode(bundled_picture()).pixels
-    scale = math.sqrt(CALL_PIXELS / (given.shape[0] * given.shape[1]))
-    pixels = scaled(given, (math.ceil(given.shape[1] * scale), math.ceil(given.shape[0] * scale)))
+    pixels = scaled(decode(bundled_picture()).pixels, picture_size(CALL_PIXELS))
     return pixels, find_subject(pixels).alpha
 
 

@@ -5,19 +5,15 @@ of each at a time, on pictures of so many pixels; prints the process's peak memo
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import math
 import resource
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from prolight.adapters.local_artifacts import LocalArtifacts
-from prolight.bench.parts import bundled_picture
+from prolight.bench.parts import pictures
 from prolight.studio import server
 from prolight.studio.light import Light, Lighting
 from prolight.studio.product import Shot
@@ -47,30 +43,17 @@ OPERATIONS: dict[str, Callable[[Studio, str], Awaitable[Any]]] = {
 async def use(folder: Path, pixels: int, calls: int) -> dict[str, Any]:
     """All operations. What a studio refuses honestly is no failure."""
     store = LocalArtifacts(folder / f"memory-{pixels}")
-    pictures = [(await store.put(content, media_type="image/jpeg")).id for content in _pictures(pixels, calls)]
+    ids = [(await store.put(content, media_type="image/jpeg")).id for content in pictures(pixels, calls)]
     studio = Studio(store)
     done, refused = [], []
     for name, operate in OPERATIONS.items():
         try:
-            await asyncio.gather(*(operate(studio, picture) for picture in pictures))
+            await asyncio.gather(*(operate(studio, picture) for picture in ids))
             done.append(name)
         except Unsupported:
             refused.append(name)
     studio.close()
     return {"peak_mb": _peak_mb(), "done": done, "refused": refused}
-
-
-def _pictures(pixels: int, count: int) -> list[bytes]:
-    """The demo picture at this size, in files of their own."""
-    with Image.open(io.BytesIO(bundled_picture())) as image:
-        scale = math.sqrt(pixels / (image.width * image.height))
-        sized = image.resize((int(image.width * scale), int(image.height * scale)))
-    files = []
-    for number in range(count):
-        file = io.BytesIO()
-        sized.save(file, "JPEG", quality=92, comment=str(number).encode())
-        files.append(file.getvalue())
-    return files
 
 
 def _peak_mb() -> int:

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from prolight.cli.failures import Refused
-from prolight.cli.output import ExitCode, Json, console, say, wait_for
+from prolight.cli.output import By, ExitCode, Json, console, say, wait_for
 from prolight.cli.page import plan as plan_page
 from prolight.cli.page import verdict
 from prolight.cli.rendering import one_line, picture, unapproved
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from prolight.ports import Snapshot
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-By = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; by default you, as USER@HOST.")]
 
 
 def approve(

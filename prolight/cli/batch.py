@@ -19,7 +19,7 @@ from rich.table import Table
 from prolight.batches import DEFAULT_IN_FLIGHT, Batch, BatchState, Line, Look
 from prolight.cli import manifest
 from prolight.cli.artifacts import SUFFIXES, write
-from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
+from prolight.cli.output import By, ExitCode, Json, console, detaching, record, say, wait_for
 from prolight.cli.redrive import dollars
 from prolight.cli.rendering import one_line
 from prolight.errors import InvalidInput
@@ -38,7 +38,6 @@ REASON_CHARS = 100
 MAX_STEM = 80
 
 Named = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id.")]
-By = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; by default you, as USER@HOST.")]
 Into = Annotated[
     Path | None, typer.Option("-o", "--output", file_okay=False, metavar="DIR", help="Save the finished pictures here.")
 ]
@@ -119,32 +118,21 @@ async def _to_its_end(client: AsyncClient, batch_id: str, ending: Ending) -> Exi
         write(ending.report, _report(lines, paths))
     if ending.sheet:
         write(ending.sheet, await _sheet(client, lines))
-    if ending.as_json:
-        for line in lines:
-            record(_described(line, paths))
-        record(_summary(look))
-    else:
-        _tell(look, lines)
+    _report_on(look, lines, paths, as_json=ending.as_json)
     return _exit_code(look)
 
 
 async def _watch(client: AsyncClient, batch_id: str) -> Look:
     """Show how far it is, until it is over or goes no further without a person."""
     look = await client.batch(batch_id)
-    with _detaching(batch_id), _bar("made", look.batch.total) as bar:
-        while not (look.batch.finished_at is not None or _waits(look)):
+    go_on = f"the workers go on: `prolight batches watch {batch_id}`, or `cancel {batch_id}` to stop it"
+    with detaching(go_on), _bar("made", look.batch.total) as bar:
+        while not (look.batch.finished_at is not None or look.waits):
             bar(look.batch.closed, _counts(look))
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             look = await client.batch(batch_id)
         bar(look.batch.closed, _counts(look))
     return look
-
-
-def _waits(look: Look) -> bool:
-    if look.batch.state is BatchState.AWAITING_APPROVAL:
-        return True
-    upto = look.batch.request.proof if look.batch.state is BatchState.PROOFING else look.batch.total
-    return bool(look.waiting) and look.waiting == look.open and look.batch.opened >= upto
 
 
 def _exit_code(look: Look) -> ExitCode:
@@ -154,15 +142,6 @@ def _exit_code(look: Look) -> ExitCode:
     if batch.finished_at is None:
         return ExitCode.WAITS
     return ExitCode.OK if batch.counts == {State.COMPLETED: batch.total} else ExitCode.RUN_FAILED
-
-
-@contextmanager
-def _detaching(batch_id: str) -> Iterator[None]:
-    try:
-        yield
-    except asyncio.CancelledError:
-        say(f"\ndetached; the workers go on: `prolight batches watch {batch_id}`, or `cancel {batch_id}` to stop it")
-        raise
 
 
 @contextmanager
@@ -265,6 +244,16 @@ def _summary(look: Look) -> dict[str, Any]:
     }
 
 
+def _report_on(look: Look, lines: Sequence[Line], paths: dict[int, str], *, as_json: bool) -> None:
+    """A record for each picture and one for all; for people, what is not COMPLETED and how it stands."""
+    if not as_json:
+        _tell(look, lines)
+        return
+    for line in lines:
+        record(_described(line, paths))
+    record(_summary(look))
+
+
 def _tell(look: Look, lines: Sequence[Line]) -> None:
     """Those that are not COMPLETED, and how it stands."""
     batch = look.batch
@@ -319,12 +308,7 @@ async def _show(batch_id: str, *, as_json: bool) -> ExitCode:
     async with AsyncClient() as client:
         look = await client.batch(batch_id)
         lines = [line async for line in _lines(client, batch_id)]
-    if as_json:
-        for line in lines:
-            record(_described(line, {}))
-        record(_summary(look))
-    else:
-        _tell(look, lines)
+    _report_on(look, lines, {}, as_json=as_json)
     return ExitCode.OK
 
 

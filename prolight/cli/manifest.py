@@ -10,11 +10,11 @@ from typing import Any
 
 from prolight.batches import Input
 from prolight.errors import InvalidInput
+from prolight.spoken import some
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PICTURE, NAME, BRIEF = ("picture", "file", "path", "image"), ("name", "sku", "id"), ("brief",)
 """What a column, or a key, may be called."""
-SHOWN = 5
 
 
 def read(source: Path) -> list[Input]:
@@ -63,8 +63,7 @@ def _inputs(source: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list
         else:
             found.append(Input(_value(row, NAME) or picture, file, _value(row, BRIEF)))
     if wrong:
-        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise InvalidInput("; ".join(wrong[:SHOWN]) + more, field=str(source))
+        raise InvalidInput(some(wrong), field=str(source))
     if not found:
         raise InvalidInput("lists no picture", field=str(source))
     return found

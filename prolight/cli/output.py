@@ -23,6 +23,8 @@ Answer = TypeVar("Answer")
 
 Json = Annotated[bool, typer.Option("--json", help="Each record is one line of compact JSON on stdout.")]
 
+By = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; by default you, as USER@HOST.")]
+
 WIDTH_OFF_TERMINAL = 1_000
 """Columns. A file or a pipe has no width: nothing is wrapped or cut for it."""
 
@@ -80,10 +82,14 @@ def wait_for(work: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 @contextmanager
-def detaching(run_id: str) -> Iterator[None]:
-    """Ctrl-C in here leaves the run alone, and says so."""
+def detaching(go_on: str) -> Iterator[None]:
+    """Ctrl-C in here leaves the work alone, and says so: `go_on` is how it goes on."""
     try:
         yield
     except asyncio.CancelledError:
-        say(f"\ndetached; run {run_id} goes on: `prolight watch {run_id}`, or `prolight cancel {run_id}` to stop it")
+        say(f"\ndetached; {go_on}")
         raise
+
+
+def run_goes_on(run_id: str) -> str:
+    return f"run {run_id} goes on: `prolight watch {run_id}`, or `prolight cancel {run_id}` to stop it"

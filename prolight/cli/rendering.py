@@ -201,16 +201,12 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
 
 def outputs(snapshot: Snapshot) -> tuple[Artifact, ...]:
     """The finished pictures."""
-    return _made(snapshot) if snapshot.run.state is State.COMPLETED else ()
+    return snapshot.run.outputs if snapshot.run.state is State.COMPLETED else ()
 
 
 def unapproved(snapshot: Snapshot) -> tuple[Artifact, ...]:
     """Pictures that are finished, but for a person's word, or against it."""
-    return () if snapshot.run.state is State.COMPLETED else _made(snapshot)
-
-
-def _made(snapshot: Snapshot) -> tuple[Artifact, ...]:
-    return snapshot.run.exec_result.outputs if snapshot.run.exec_result else ()
+    return () if snapshot.run.state is State.COMPLETED else snapshot.run.outputs
 
 
 def ending(snapshot: Snapshot) -> Text:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prolight.cli.failures import Refused
-from prolight.cli.output import ExitCode, Json, console, record, say, wait_for
+from prolight.cli.output import By, ExitCode, Json, console, record, say, wait_for
 from prolight.cli.rendering import moment, one_line, summary
 from prolight.cli.runs import tell
 from prolight.errors import InvalidInput, ProLightError
@@ -32,7 +32,6 @@ Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="The 
 Every = Annotated[bool, typer.Option("--all", help="Every run that waits, within --tool.")]
 Tool = Annotated[str | None, typer.Option(metavar="SERVER.TOOL", help="Only calls of this tool.")]
 Reason = Annotated[str, typer.Option(help="Kept on the record.")]
-By = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; by default you, as USER@HOST.")]
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prolight.cli.output import ExitCode, Json, console, detaching, record, say, wait_for
+from prolight.cli.output import ExitCode, Json, console, detaching, record, run_goes_on, say, wait_for
 from prolight.cli.rendering import ending, event_line, summary
 from prolight.cli.watch import exit_code, follow
 from prolight.errors import InvalidInput
@@ -130,7 +130,7 @@ async def _progress(client: AsyncClient, run_id: str, limit: timedelta | None) -
     """Show the run's events on stderr until it ends or parks. Answers whether it did within `limit`."""
     terminal = console(stderr=True)
     seconds = limit.total_seconds() if limit is not None else None
-    with detaching(run_id), terminal.status(run_id):
+    with detaching(run_goes_on(run_id)), terminal.status(run_id):
         try:
             async with asyncio.timeout(seconds), aclosing(follow(client, run_id)) as events:
                 async for event in events:

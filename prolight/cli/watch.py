@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prolight.cli.output import ExitCode, Json, console, detaching, record, say, wait_for
+from prolight.cli.output import ExitCode, Json, console, detaching, record, run_goes_on, say, wait_for
 from prolight.cli.rendering import ending, event_line
 from prolight.events import Event, Status
 from prolight.lifecycle import PARKED, TERMINAL
@@ -33,7 +33,7 @@ async def _watch(run_id: str, after: int, *, keep: bool, as_json: bool) -> ExitC
     from prolight.client import AsyncClient
 
     async with AsyncClient() as client:
-        with detaching(run_id):
+        with detaching(run_goes_on(run_id)):
             async with aclosing(follow(client, run_id, after, keep=keep)) as events:
                 async for event in events:
                     show_event(event, as_json=as_json)

@@ -131,7 +131,7 @@ def _trouble(run: RunContext) -> Markup | None:
 
 
 def _photographs(run: RunContext, pictures: Mapping[str, bytes]) -> Markup:
-    outputs = [output.id for output in run.exec_result.outputs] if run.exec_result else []
+    outputs = [output.id for output in run.outputs]
     if not outputs:
         return el("div", _figure(run.picture, "The picture as it came in", pictures), class_="photographs")
     first = _before_and_after(run.picture, outputs[0], pictures)
@@ -195,7 +195,7 @@ def _image(name: str, alt: str, pictures: Mapping[str, bytes]) -> Markup:
 
 def _thumbnail(run: RunContext, name: str, pictures: Mapping[str, bytes]) -> Markup | None:
     """Of a picture that is not shown large already: each picture is embedded once."""
-    shown = {run.picture, *(output.id for output in run.exec_result.outputs)} if run.exec_result else {run.picture}
+    shown = {run.picture, *(output.id for output in run.outputs)}
     return None if name in shown or not _size(name, pictures) else _image(name, "What this step made", pictures)
 
 
@@ -224,7 +224,7 @@ def _record_rows(run: RunContext) -> Iterator[tuple[str, str]]:
     yield "State", run.state.value
     yield "Created", datetime.fromtimestamp(run.created_at, UTC).isoformat(" ", "seconds") if run.created_at else ""
     yield "Input picture", run.picture
-    for number, output in enumerate(run.exec_result.outputs if run.exec_result else (), 1):
+    for number, output in enumerate(run.outputs, 1):
         yield f"Result {number}", f"{output.id} ({output.media_type}, {output.width} × {output.height} px)"
     yield "Models", ", ".join(dict.fromkeys(turn.model for turn in run.turns if turn.model))
     tokens = run.usage.input_tokens + run.usage.output_tokens

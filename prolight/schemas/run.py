@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from prolight.schemas.plan import Critique, Plan
-from prolight.schemas.values import Artifact, ArtifactId, AssetId, RunId, Stage, State, Usage, Usd, Value, refusal
+from prolight.schemas.values import Artifact, ArtifactId, AssetId, RunId, Stage, State, Usage, Usd, Value
 
 MAX_BRIEF_CHARS = 4_000
 MAX_DOCUMENT_BYTES = 64 * 1024
@@ -167,14 +167,6 @@ class RunRequest(Value):
             raise ValueError(f"takes {size} bytes, at most {MAX_METADATA_BYTES}")
         return metadata
 
-    @classmethod
-    def parse(cls, **fields: Any) -> RunRequest:
-        """Build a request from what a caller sent. Raises `InvalidInput` naming field and limit."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            raise refusal(error) from None
-
 
 def _plain_text(text: str, field: str) -> str:
     try:
@@ -232,6 +224,11 @@ class RunContext(Value):
     """The failed run that this one goes on from."""
     origin: RunId | None = None
     """The first run of that line."""
+
+    @property
+    def outputs(self) -> tuple[Artifact, ...]:
+        """The finished pictures, approved or not."""
+        return self.exec_result.outputs if self.exec_result else ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` gives back an equal value."""

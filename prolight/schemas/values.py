@@ -67,6 +67,14 @@ class Value(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def parse(cls, **fields: Any) -> Self:
+        """Build one from what a caller sent. Raises `InvalidInput` naming field and limit."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise refusal(error) from None
+
     def evolve(self, **changes: Any) -> Self:
         """A copy with these fields changed. The caller vouches for their types."""
         return self.model_copy(update=changes)

@@ -29,30 +29,34 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return power.compiled(tmp_path_factory.mktemp("shim"))
 
 
+def answered(server: Powered) -> None:
+    with Redis.from_url(server.url) as client:
+        client.set("answered", "yes")
+
+
+def kept(server: Powered) -> object:
+    """What a server that is started again has of it."""
+    server.start()
+    with Redis.from_url(server.url) as client:
+        return client.get("answered")
+
+
 def test_what_was_synced_survives_a_power_cut(tmp_path: Path, library: Path) -> None:
     with Powered(tmp_path, library, appendfsync="always", port=free_port()) as server:
         server.start()
-        with Redis.from_url(server.url) as client:
-            client.set("answered", "yes")
+        answered(server)
         server.cut()
-        server.start()
-        with Redis.from_url(server.url) as client:
-            assert client.get("answered") == b"yes"
+        assert kept(server) == b"yes"
 
 
 def test_what_was_never_synced_does_not_survive_a_power_cut_as_it_would_a_kill(tmp_path: Path, library: Path) -> None:
     with Powered(tmp_path, library, appendfsync="no", port=free_port()) as server:
         server.start()
-        with Redis.from_url(server.url) as client:
-            client.set("answered", "yes")
+        answered(server)
         server.kill()
-        server.start()
-        with Redis.from_url(server.url) as client:
-            assert client.get("answered") == b"yes"
+        assert kept(server) == b"yes"
         assert server.cut() > 0
-        server.start()
-        with Redis.from_url(server.url) as client:
-            assert client.get("answered") is None
+        assert kept(server) is None
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
