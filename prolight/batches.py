@@ -30,6 +30,8 @@ DEFAULT_IN_FLIGHT = 32
 LOOK_EVERY = timedelta(seconds=1)
 NOT_STARTED = "NOT_STARTED"
 """What stands for the state of a picture whose run was refused at the door, or never begun."""
+NOT_KNOWN = "NOT_KNOWN"
+"""… whose run may have ended long ago: made again, it might be paid for twice."""
 WAITS = "WAITS"
 """What stands for the state of a picture that has no run yet."""
 
@@ -139,6 +141,8 @@ class Look:
     """So many of the open ones wait for a person."""
     over: Mapping[int, RunContext] = field(default_factory=dict)
     missing: Sequence[int] = ()
+    missing_since: Mapping[int, float] = field(default_factory=dict)
+    """When those were opened."""
 
     @property
     def waits(self) -> bool:
@@ -152,6 +156,8 @@ class Round:
     batch: Batch
     closes: Mapping[int, Result]
     opens: Sequence[int]
+    reopens: Sequence[int] = ()
+    """Open pictures that never got their run: whoever opened them died in between."""
 
 
 def run_id_of(batch_id: str, number: int) -> str:
@@ -167,14 +173,25 @@ def begun(batch_id: str, request: BatchRequest, total: int, *, now: float) -> Ba
 
 def next_round(look: Look, *, deadlines: Deadlines) -> Round:
     """What follows from how the pictures stand."""
-    closes = {number: result_of(run) for number, run in look.over.items()}
+    given_up = _given_up(look, deadlines)
+    closes = {**{number: result_of(run) for number, run in look.over.items()}, **given_up}
+    reopens = tuple(number for number in look.missing if number not in given_up)
     batch = _counted(look.batch, closes.values())
     still_open = look.open - len(closes)
     opens = range(batch.opened, batch.opened + _room(batch, still_open, look.waiting))
     batch = batch.evolve(opened=batch.opened + len(opens))
     if still_open or opens:
-        return Round(batch, closes, opens)
+        return Round(batch, closes, opens, reopens)
     return Round(_idle(batch, look.now, deadlines), closes, opens)
+
+
+def _given_up(look: Look, deadlines: Deadlines) -> dict[int, Result]:
+    """The open pictures without a run that get none: nobody wants them any more, or they may have been made."""
+    if look.batch.state is BatchState.CANCELLED:
+        return {number: Result(state=NOT_STARTED, reason=look.batch.reason) for number in look.missing}
+    expired = look.now - deadlines.retention.total_seconds()
+    said = Result(state=NOT_KNOWN, reason="it was begun so long ago that its record may have expired")
+    return {number: said for number in look.missing if look.missing_since.get(number, look.now) <= expired}
 
 
 def refused(look: Look, refusals: Mapping[int, str]) -> Round:

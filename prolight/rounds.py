@@ -112,7 +112,7 @@ async def _round(door: Door, batch_id: str) -> None:
     look = await kept.look(batch_id)
     made = batches.next_round(look, deadlines=door.settings.deadlines)
     await kept.commit(look, made)
-    refusals = await _open(door, made.batch, [*made.opens, *look.missing])
+    refusals = await _open(door, made.batch, [*made.opens, *made.reopens])
     if refusals:
         again = await kept.look(batch_id)
         await kept.commit(again, batches.refused(again, refusals))

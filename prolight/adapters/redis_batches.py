@@ -53,6 +53,7 @@ class RedisBatches:
         now, ver, document, still_open, waiting, missing, over = await self._script("batch_look", batch_id, AT_A_TIME)
         if not ver:
             raise BatchNotFound(batch_id)
+        since = pairs(missing)
         return Look(
             batch=Batch.model_validate_json(document),
             ver=int(ver),
@@ -60,7 +61,8 @@ class RedisBatches:
             open=still_open,
             waiting=waiting,
             over={int(number): RunContext.from_json(run) for number, run in pairs(over).items()},
-            missing=tuple(int(number) for number in missing),
+            missing=tuple(int(number) for number in since),
+            missing_since={int(number): float(opened) / 1000 for number, opened in since.items()},
         )
 
     async def commit(self, look: Look, made: Round) -> None:

@@ -100,7 +100,8 @@ async def test_an_open_picture_without_a_run_gets_it_in_the_next_round(tmp_path:
     """As if a worker had died between the commit of a round and the runs of it."""
     async with Fleet(tmp_path, studio=False) as fleet:
         batch_id = await fleet.client.begin_batch([Input("one.png", picture())], "warm key")
-        await fleet.client.store._ask("HSET", f"prolight:open:{batch_id}", 0, 1)
+        opened_at = round(fleet.client.store.now() * 1000)
+        await fleet.client.store._ask("HSET", f"prolight:open:{batch_id}", 0, opened_at)
         look = await fleet.client.batch(batch_id)
         assert look.missing == (0,)
         await fleet.start_worker()

@@ -122,6 +122,28 @@ def test_a_cancelled_batch_ends_when_its_open_runs_have() -> None:
         batches.cancelled(ended.batch, by="ann")
 
 
+def test_an_open_picture_without_a_run_gets_one_again() -> None:
+    made = round_of(batch().evolve(opened=4), open=4, missing=(1, 3), missing_since={1: START - 5, 3: START - 5})
+    assert (made.reopens, made.closes) == ((1, 3), {})
+
+
+def test_a_cancelled_batch_gives_no_run_to_a_picture_that_has_none() -> None:
+    gone = batches.cancelled(batch().evolve(opened=4), by="ann")
+    made = round_of(gone, open=2, missing=(1, 3), missing_since={1: START - 5, 3: START - 5})
+    assert made.reopens == ()
+    assert {number: result.state for number, result in made.closes.items()} == {1: "NOT_STARTED", 3: "NOT_STARTED"}
+    assert made.batch.finished_at == START
+
+
+def test_a_picture_whose_runs_record_may_have_expired_is_not_made_a_second_time() -> None:
+    kept = DEADLINES.retention.total_seconds()
+    since = {1: START - kept, 3: START - kept + 1}
+    made = round_of(batch().evolve(opened=4), open=4, missing=(1, 3), missing_since=since)
+    assert made.reopens == (3,)
+    assert made.closes[1].state == "NOT_KNOWN"
+    assert "expired" in made.closes[1].reason
+
+
 def test_the_result_of_a_picture_says_why() -> None:
     failed = RunContext(
         run_id="b.0", asset_id="a" * 64, state=State.FAILED, error=RunError(code="unsupported", message="no subject")
