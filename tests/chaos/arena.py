@@ -35,7 +35,7 @@ from tests.chaos.paid import PRICES
 from tests.chaos.serving import LOOPBACK
 from tests.chaos.world import declared
 from tests.chaos.zygote import Forked, Zygote
-from tests.integration.fleet import Fleet, until
+from tests.integration.fleet import Fleet, comes, until
 
 LANDS_WITHIN = timedelta(seconds=15)
 TOOL_SECONDS = 3.0
@@ -275,10 +275,7 @@ class Arena(Fleet):
             hits = {int(file.suffix[1:]) for file in self.control_folder.glob("hit.*")}
             return next((worker for worker in self.alive if worker.process.pid in hits), None)
 
-        try:
-            return await until(found, what="the fault lands", within=LANDS_WITHIN)  # type: ignore[no-any-return]
-        except AssertionError:
-            return None
+        return await comes(found, within=LANDS_WITHIN)  # type: ignore[no-any-return]
 
     def disarm(self) -> None:
         for pattern in ("arm", "hit.*", "go", "bells", "deadly*", "clock", "stepped.*"):

@@ -151,7 +151,7 @@ def deadly(kills: Literal["worker", "studio"]) -> Play:
             if not arena.world_runs:
                 deaths += 1
                 await arena.restart_world()
-            return all(map(trial.over, await trial.look()))
+            return trial.all_over(await trial.look())
 
         await happens(over, within=ALL_GOOD_ONES_WITHIN)
         trial.landed(f"deadly_for_its_{kills}", deaths > 1, deadly=run, deaths=deaths)

@@ -12,7 +12,7 @@ from prolight.errors import IllegalMove
 from prolight.schemas import State
 from tests.chaos.arena import LANDS_WITHIN, Arena, Worker
 from tests.chaos.trial import CLASSES, Trial
-from tests.integration.fleet import until
+from tests.integration.fleet import comes
 
 
 class Ring:
@@ -49,7 +49,8 @@ Play = Callable[[Ring, Trial], Awaitable[None]]
 
 
 async def parked(trial: Trial) -> bool:
-    return all(seen.run.state is State.AWAITING_APPROVAL for seen in await trial.look())
+    states = [seen.run.state for seen in await trial.look()]
+    return states == [State.AWAITING_APPROVAL] * len(trial.runs)
 
 
 async def submit_all(trial: Trial) -> None:
@@ -85,7 +86,4 @@ async def dead(ring: Ring, trial: Trial, where: str) -> None:
 
 
 async def happens(condition: Callable[[], Awaitable[Any]], *, within: timedelta = LANDS_WITHIN) -> bool:
-    try:
-        return bool(await until(condition, what="it happens", within=within))
-    except AssertionError:
-        return False
+    return await comes(condition, within=within) is not None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from redis.asyncio import Redis
 
@@ -23,7 +23,7 @@ from prolight.embedded.guard import guarded
 from tests.chaos import baseline_app as app
 from tests.chaos.baseline_app import Point
 from tests.chaos.driving import ROOT, Control, Program
-from tests.integration.fleet import until
+from tests.integration.fleet import comes, until
 
 Ending = Literal["completed", "failed", "lost", "stuck"]
 SLOTS = 10
@@ -204,11 +204,4 @@ class Stock:
         async def there() -> bool:
             return all((self.control_folder / f"at.{point}.{each.run}").exists() for each in runs)
 
-        return await happens(there)
-
-
-async def happens(condition: Any) -> bool:
-    try:
-        return bool(await until(condition, what="it happens", within=LANDS_WITHIN))
-    except AssertionError:
-        return False
+        return await comes(there, within=LANDS_WITHIN) is not None

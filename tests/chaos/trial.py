@@ -164,12 +164,16 @@ class Trial:
     def over(self, seen: Snapshot) -> bool:
         return seen.run.state in TERMINAL or seen.run.run_id in self._parked_for_good
 
+    def all_over(self, seen: list[Snapshot]) -> bool:
+        """`seen` as `look` answers: a run that could not be read is missing."""
+        return len(seen) == len(self.runs) and all(map(self.over, seen))
+
     async def quiet(self, within: timedelta = ENDS_WITHIN) -> bool:
         """Until every run has ended, or waits for good. False when they do not."""
         give_up = time.monotonic() + within.total_seconds()
         while time.monotonic() < give_up:
             seen = await self.look()
-            if len(seen) == len(self.runs) and all(map(self.over, seen)):
+            if self.all_over(seen):
                 return True
             for each in seen:
                 if each.run.state in PARKED:

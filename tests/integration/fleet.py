@@ -30,13 +30,20 @@ ROOT = Path(__file__).parents[2]
 
 async def until(condition: Callable[[], Awaitable[Any]], *, what: str, within: timedelta = WITHIN) -> Any:
     """Wait until `condition` answers something true, and give that back."""
+    if (found := await comes(condition, within=within)) is None:
+        raise AssertionError(f"not within {within.total_seconds():.0f} s: {what}")
+    return found
+
+
+async def comes(condition: Callable[[], Awaitable[Any]], *, within: timedelta) -> Any:
+    """The first true answer of `condition`; None when there is none in time."""
     try:
         async with asyncio.timeout(within.total_seconds()):
             while not (found := await condition()):
                 await asyncio.sleep(0.01)
             return found
     except TimeoutError:
-        raise AssertionError(f"not within {within.total_seconds():.0f} s: {what}") from None
+        return None
 
 
 class Fleet:
