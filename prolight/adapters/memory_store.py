@@ -143,8 +143,9 @@ class MemoryStore:
         if write.holder and (not base.claim_id or record.claim_id != base.claim_id):
             record.take_crash_back(base.claim_id)
             raise ClaimLost(f"the claim of run {run.run_id} has ended")
-        if (record.claim_id, record.ver) != (base.claim_id, base.ver):
-            raise VersionConflict(f"run {run.run_id} is at version {record.ver}, not {base.ver}")
+        taken_back = not write.holder and record.crashes != base.crashes
+        if (record.claim_id, record.ver) != (base.claim_id, base.ver) or taken_back:
+            raise VersionConflict(f"run {run.run_id} has changed since it was read at version {base.ver}")
         if write.decision.valid_until is not None and now >= write.decision.valid_until * 1000:
             late = ClaimLost if write.holder else VersionConflict
             raise late(f"run {run.run_id}: the time for this has passed")

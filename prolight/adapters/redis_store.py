@@ -161,6 +161,7 @@ class RedisStore:
             run.run_id,
             base.ver,
             base.claim_id,
+            base.crashes,
             write.op_id,
             "holder" if write.holder else "restore" if write.restores else "client",
             place,
@@ -179,7 +180,7 @@ class RedisStore:
         )
         match how:
             case "conflict":
-                raise VersionConflict(f"run {run.run_id} is at version {ver}, not {base.ver}")
+                raise VersionConflict(f"run {run.run_id} has changed since it was read at version {base.ver}")
             case "late":
                 late = ClaimLost if write.holder else VersionConflict
                 raise late(f"run {run.run_id}: the time for this has passed")

@@ -65,7 +65,7 @@ INSERTIONS: dict[str, tuple[Insertion, ...]] = {
             "before",
             "return answer('ok', ver, seq + #ARGV - first_event + 1, now)",
             "local written = {}\n"
-            "for i = 16, first_ask - 3, 2 do written[ARGV[i]] = ARGV[i + 1] end\n"
+            "for i = 17, first_ask - 3, 2 do written[ARGV[i]] = ARGV[i + 1] end\n"
             "audit('commit', id, now, {ver = ver, epoch = epoch, claim = r[2], under = by == 'holder' and claim or '',"
             " by = by, op = op, place = place, document = document, journal = written,"
             " first = seq + 1, told = #ARGV - first_event + 1, back_off = place == 'queued' and ms or 0,"

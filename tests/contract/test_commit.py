@@ -110,7 +110,7 @@ class TestRefusals:
         base = await claimed(backend)
         await commit(backend.store, base, held(base.run))
         before = await _everything(backend.store)
-        with pytest.raises(VersionConflict, match="at version 2, not 1"):
+        with pytest.raises(VersionConflict, match="changed since it was read at version 1"):
             await commit(backend.store, base, planned(base, await backend.now()), journal={"call": "{}"})
         assert await _everything(backend.store) == before
 

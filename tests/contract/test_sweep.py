@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from prolight.errors import ClaimLost
+from prolight import lifecycle
+from prolight.errors import ClaimLost, VersionConflict
 from prolight.ports import RunStore
 from prolight.schemas import Stage, State
 from prolight.sweeper import settle_overdue
@@ -131,6 +132,18 @@ class TestACrashThatItsHolderTells:
             await commit(backend.store, base, planned(base, await backend.now()))
         await settle_overdue(backend.store, swept, DEADLINES)
         assert (await backend.store.read("run-1")).run.state is State.PLANNING
+
+    async def test_that_is_taken_back_while_somebody_decides_convicts_nobody(self, backend: Backend) -> None:
+        await submit(backend)
+        for _ in range(CRASHES_TO_POISON):
+            base = (await claim(backend.store, Stage.PLAN)).snapshot
+            await backend.live_on(LEASE_SECONDS + 1)
+        seen, now = await backend.store.read("run-1"), await backend.now()
+        verdict = lifecycle.poisoned(seen.run, seen.crashes, now=now, deadlines=DEADLINES)
+        with pytest.raises(ClaimLost):
+            await commit(backend.store, base, planned(base, now))
+        with pytest.raises(VersionConflict):
+            await commit(backend.store, seen, verdict, holder=False)
 
 
 class TestALivingProcess:

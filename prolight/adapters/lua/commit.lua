@@ -1,5 +1,5 @@
 -- Carry one decision out, whole or not at all. No rule lives here: Python decided, from what it read.
--- ARGV: run id, ver and claim id as they were read, op id, by ('holder' | 'client' | 'restore' = a client, and epochs that may
+-- ARGV: run id, ver, claim id and crashes as they were read, op id, by ('holder' | 'client' | 'restore' = a client, and epochs that may
 --       have been given out before the store went back to an older state are left out), place ('held' | 'queued' |
 --       'crashed' = queued, and this end of the claim counts as a crash | 'parked' | 'ended'), ms (back-off, time parked,
 --       or retention), state, stage ('' = nobody may claim), stage budget ms ('' = the running one), run deadline ms
@@ -7,12 +7,12 @@
 --       values, number of dependencies that are called once this is written, window ms, their names and numbers of first
 --       tries, event bodies...
 -- Answer: {'ok' | 'conflict' | 'late' | 'lost' | 'gone', ver, seq, now, {until when each of those dependencies cools (0: it does not)}}
-local id, ver, claim, op, by, place, ms, state, stage, stage_ms, deadline, progress, valid_until, document, entries = unpack(ARGV, 1, 15)
+local id, ver, claim, crashes, op, by, place, ms, state, stage, stage_ms, deadline, progress, valid_until, document, entries = unpack(ARGV, 1, 16)
 local EPOCHS_LEFT_OUT = 1000000
 local restores = by == 'restore'
 if restores then by = 'client' end
 local key = run_key(id)
-local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'document')
+local r = redis.call('HMGET', key, 'ver', 'claim', 'owner', 'epoch', 'seq', 'created', 'stage_deadline', 'document', 'crashes')
 local owner, epoch, seq, created, stage_deadline = r[3], tonumber(r[4]), tonumber(r[5] or 0), r[6], tonumber(r[7] or 0)
 
 -- The version that this very write made earlier, if it did. Each of the last claims has a place for its last write.
@@ -23,7 +23,7 @@ local function made_before()
     if kept[1] == op then return kept[2] end
   end
 end
-local first_ask = 18 + 2 * entries
+local first_ask = 19 + 2 * entries
 local last_ask = first_ask - 1 + 2 * ARGV[first_ask - 2]
 
 local function answer(how, ver, seq, now)
@@ -39,6 +39,8 @@ if lost or r[1] ~= ver or r[2] ~= claim then
   if lost then take_crash_back(id, claim) end
   return answer(lost and 'lost' or 'conflict', tonumber(r[1]), seq, clock())
 end
+-- A crash that is taken back leaves `ver` as it is: who would convict for it has to look again.
+if by ~= 'holder' and r[9] ~= crashes then return answer('conflict', tonumber(r[1]), seq, clock()) end
 
 local now = clock()
 if tonumber(valid_until) > 0 and now >= tonumber(valid_until) then return answer('late', ver, seq, now) end
@@ -63,7 +65,7 @@ if place == 'crashed' then
   redis.call('HINCRBY', key, 'crashes', 1)
   place = 'queued'
 end
-for i = 16, first_ask - 3, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
+for i = 17, first_ask - 3, 2 do redis.call('HSET', 'prolight:journal:' .. id, ARGV[i], ARGV[i + 1]) end
 for i = first_ask, last_ask, 2 do
   if ARGV[i + 1] ~= '0' then count_tries('firsts', ARGV[i], tonumber(ARGV[i + 1]), now, tonumber(ARGV[first_ask - 1])) end
 end
