@@ -32,8 +32,8 @@ class Finding:
 
     kind: str
     about: str
-    """A run's id, a key, or a file."""
-    of: Literal["run", "key", "file"]
+    """The id of a run or batch, a key, or a file."""
+    of: Literal["run", "batch", "key", "file"]
     message: str = field(compare=False)
     fix: str = field(compare=False)
     ver: int = 0
@@ -93,6 +93,7 @@ class Facts:
 
 Wrong = tuple[str, str, str]
 """Kind, message, fix."""
+REPORT = "none that is safe: keep the record (`prolight show --json`) and report it as a defect"
 
 
 def judge(facts: Facts) -> list[Finding]:
@@ -120,13 +121,13 @@ def _document(facts: Facts) -> Iterator[Wrong]:
     if run is None:
         yield "unreadable", "its document cannot be read by this version", "run the version that wrote it"
     elif run.state != facts.state:
-        yield "state", f"its document says {run.state}, its record {facts.state}", _REPORT
+        yield "state", f"its document says {run.state}, its record {facts.state}", REPORT
 
 
 def _events(facts: Facts) -> Iterator[Wrong]:
     if facts.events != facts.seq or facts.last_event not in ("", f"{facts.seq}-0"):
         said = f"{facts.events} events, the last {facts.last_event or 'none'}"
-        yield "events", f"it told {facts.seq} events, its stream holds {said}", _REPORT
+        yield "events", f"it told {facts.seq} events, its stream holds {said}", REPORT
 
 
 def _due(facts: Facts) -> Iterator[Wrong]:
@@ -180,7 +181,7 @@ def _reservation(facts: Facts) -> Iterator[Wrong]:
         quotes = sum((Entry.model_validate_json(entry).quote_usd for entry in facts.started), Decimal(0))
         if run.reserved_usd != quotes:
             message = f"{run.reserved_usd} USD are reserved, but the calls under way are quoted at {quotes} USD"
-            yield "reservation", message, _REPORT
+            yield "reservation", message, REPORT
 
 
 def _goes_early(facts: Facts) -> Iterator[Wrong]:
@@ -208,7 +209,7 @@ def _holds(facts: Facts) -> Iterator[Wrong]:
         yield "claim", f"it is {facts.state}, but {facts.owner} holds it", fix
     run = _run(facts)
     if run and run.reserved_usd:
-        yield "reservation", f"it is {facts.state}, but {run.reserved_usd} USD are reserved", _REPORT
+        yield "reservation", f"it is {facts.state}, but {run.reserved_usd} USD are reserved", REPORT
 
 
 def _stays(facts: Facts) -> Iterator[Wrong]:
@@ -245,7 +246,6 @@ def _run(facts: Facts) -> RunContext | None:
         return None
 
 
-_REPORT = "none that is safe: keep the record (`prolight show --json`) and report it as a defect"
 Rule = Callable[[Facts], Iterator[Wrong]]
 LIVE: Sequence[Rule] = (_document, _events, _due, _ready, _claim, _reservation, _goes_early)
 ENDED: Sequence[Rule] = (_document, _events, _left_over, _holds, _stays)

@@ -7,12 +7,14 @@ looked at again after a moment: only what is still wrong, and has not moved mean
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from prolight import batch_audit
 from prolight.adapters.keys import expires
 from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.redis_store import RedisStore
@@ -29,6 +31,7 @@ RUNS_AT_A_TIME = 50
 MOST_FINDINGS = 1_000
 PICTURES_KEPT = 10_000
 RUN, OF_RUNS = "prolight:run:", ("prolight:journal:", "prolight:events:")
+OF_BATCHES = tuple(f"prolight:{kind}:" for kind in ("batch", "pictures", "open", "results"))
 LISTS = ("prolight:due", *(f"prolight:ready:{stage}" for stage in Stage), "prolight:runs", "prolight:ended")
 Progress = Callable[[int, int], None]
 """Gets the numbers of runs and of keys that were looked at so far."""
@@ -89,8 +92,9 @@ class Look:
             self._progress(self.runs, self.keys)
         for name in LISTS:
             async for found in self._pages("ZSCAN", name):
-                members = [member for member in found[::2] if name != "prolight:due" or member.startswith("run:")]
-                for finding in await self._of_gone(member.removeprefix("run:") for member in members):
+                of_batches = [member[6:] for member in found[::2] if member.startswith("batch:")]
+                of_runs = [member.removeprefix("run:") for member in found[::2] if not member.startswith("batch:")]
+                for finding in (*await self._of_gone(of_runs), *await self._of_batches(of_batches)):
                     yield finding
         if self._with_pictures:
             for path in await asyncio.to_thread(self._artifacts.leftovers, OLD_FILE):
@@ -98,8 +102,12 @@ class Look:
 
     async def again(self, suspects: Iterable[Finding]) -> AsyncIterator[Finding]:
         self._pictures.clear()
-        about = {of: [finding.about for finding in suspects if finding.of == of] for of in ("run", "key", "file")}
-        for finding in (*await self._of_runs(about["run"]), *await self._of_keys(about["key"])):
+        about: dict[str, list[str]] = defaultdict(list)
+        for finding in suspects:
+            about[finding.of].append(finding.about)
+        for finding in (*await self._of_runs(about["run"]), *await self._of_batches(about["batch"])):
+            yield finding
+        for finding in await self._of_keys(about["key"]):
             yield finding
         for path in about["file"]:
             if await asyncio.to_thread(Path(path).exists):
@@ -108,11 +116,12 @@ class Look:
     async def _of_keys(self, keys: list[str]) -> list[Finding]:
         runs = [key.removeprefix(RUN) for key in keys if key.startswith(RUN)]
         gone = [key.split(":", 2)[2] for key in keys if key.startswith(OF_RUNS)]
-        others = [key for key in keys if not key.startswith((RUN, *OF_RUNS))]
+        batches = [key.split(":", 2)[2] for key in keys if key.startswith(OF_BATCHES)]
+        others = [key for key in keys if not key.startswith((RUN, *OF_RUNS, *OF_BATCHES))]
         answers = (await self._store._script("audit_keys", *others))[1:] if others else []
         judged = [judge_key(key, left, whose, expires(key)) for key, left, whose in answers]
         of_keys = [finding for findings in judged for finding in findings]
-        return [*await self._of_runs(runs), *await self._of_gone(gone), *of_keys]
+        return [*await self._of_runs(runs), *await self._of_gone(gone), *await self._of_batches(batches), *of_keys]
 
     async def _of_runs(self, run_ids: Iterable[str]) -> list[Finding]:
         found = []
@@ -120,6 +129,13 @@ class Look:
             for facts in await self._facts("all", some):
                 self.runs += bool(facts.document)
                 found += [*judge(facts), *await self._missing_pictures(facts)]
+        return found
+
+    async def _of_batches(self, batch_ids: Iterable[str]) -> list[Finding]:
+        found = []
+        for some in _some(dict.fromkeys(batch_ids), RUNS_AT_A_TIME):
+            now, *answers = await self._store._script("audit_batches", *some)
+            found += [finding for answer in answers for finding in batch_audit.judge(_facts_of_batch(answer, now))]
         return found
 
     async def _of_gone(self, run_ids: Iterable[str]) -> list[Finding]:
@@ -191,6 +207,23 @@ def _facts(answer: list[Any], now: float, crashes_to_poison: int) -> Facts:
         held=held,
         owner_known=bool(owner_known),
         started=tuple(started),
+    )
+
+
+def _facts_of_batch(answer: list[Any], now: float) -> batch_audit.Facts:
+    batch_id, document, ver, due, *counts = answer
+    left = dict(zip((f"{kind}{batch_id}" for kind in OF_BATCHES), counts, strict=False))
+    pictures, still_open, results = counts[len(OF_BATCHES) :]
+    return batch_audit.Facts(
+        batch_id,
+        now,
+        document=document,
+        ver=int(ver or 0),
+        due=_moment(due),
+        left=left,
+        pictures=pictures,
+        open=still_open,
+        results=results,
     )
 
 

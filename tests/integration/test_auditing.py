@@ -18,10 +18,12 @@ from prolight.adapters.local_artifacts import LocalArtifacts
 from prolight.adapters.redis_audit import audit
 from prolight.adapters.redis_link import RedisLink
 from prolight.audit import Audit
+from prolight.batches import BatchRequest, BatchState, Look, Picture, Result, Round, begun
 from prolight.cli import run as prolight
 from prolight.client import AsyncClient
 from prolight.embedded import ValkeyServer
 from prolight.ledger import Entry
+from prolight.schemas import State
 from tests.contract.backends import RedisBackend
 from tests.contract.runs import (
     announce,
@@ -36,6 +38,7 @@ from tests.contract.runs import (
 )
 from tests.integration.fleet import Fleet
 from tests.integration.test_faults import fill, picture
+from tests.unit.scripted import PICTURE
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -64,6 +67,21 @@ class Stocked:
         base = await store.read("over")
         await commit(store, base, cancelled(base, await backend.now()), journal={"key": "{}"}, holder=False)
         await submit(backend, "waits", key="order 8")
+        await self._begin("goes-on")
+        over = await self._begin("made")
+        closed = {number: Result(state=State.COMPLETED) for number in range(over.batch.total)}
+        done = over.batch.evolve(
+            state=BatchState.DONE, opened=2, counts={State.COMPLETED: 2}, finished_at=await backend.now()
+        )
+        await store.batches.commit(over, Round(done, closed, ()))
+
+    async def _begin(self, batch_id: str) -> Look:
+        """A batch of two pictures, both still to be opened."""
+        kept = self.backend.store.batches
+        request = BatchRequest(brief="warm key", run_budget_usd=Decimal(1))
+        pictures = [Picture(name=name, picture_id=PICTURE) for name in ("cup.jpg", "jug.jpg")]
+        await kept.create(begun(batch_id, request, 2, now=await self.backend.now()), pictures)
+        return await kept.look(batch_id)
 
     async def do(self, *commands: str) -> None:
         for command in commands:
@@ -128,6 +146,17 @@ PLANTED = {
     "ended": ["ZADD prolight:ended 1 waits"],
     "not_ended": ["ZREM prolight:ended over"],
     "record": ["DEL prolight:run:over"],
+    "no_due of a batch": ["ZREM prolight:due batch:goes-on"],
+    "pictures that a batch misses": ["HDEL prolight:pictures:goes-on 1"],
+    "account of a batch": ["HSET prolight:open:goes-on 0 1"],
+    "account of a batch that is over": ["HDEL prolight:results:made 1"],
+    "expires before its batch is over": ["PEXPIRE prolight:pictures:goes-on 90000"],
+    "unreadable batch": ["HSET prolight:batch:goes-on document {}"],
+    "due of a batch that is over": ["ZADD prolight:due 1 batch:made"],
+    "due of no batch": ["ZADD prolight:due 1 batch:ghost"],
+    "open of a batch that is over": ["HSET prolight:open:made 1 1"],
+    "no_expiry of a batch that is over": ["PERSIST prolight:results:made"],
+    "batch that is gone": ["DEL prolight:batch:goes-on"],
 }
 
 
@@ -150,6 +179,11 @@ async def test_damage_that_is_planted_is_found(name: str, stocked: Stocked) -> N
         "expires",
         "unknown_key",
         "unlisted",
+        "no_due of a batch",
+        "expires before its batch is over",
+        "due of no batch",
+        "no_expiry of a batch that is over",
+        "batch that is gone",
     ],
 )
 async def test_the_fix_that_a_finding_names_mends_it(name: str, stocked: Stocked) -> None:
