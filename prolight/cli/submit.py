@@ -46,6 +46,9 @@ def submit(
     idempotency_key: Annotated[str | None, typer.Option(help="The same key makes the same run, once.")] = None,
     run_id: Annotated[str | None, typer.Option(help="An id of your own: letters, digits, `.`, `_`, `-`.")] = None,
     meta: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run. Repeatable.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only plan and judge, here: no run is made, nothing is carried out.")
+    ] = False,
     as_json: Json = False,
 ) -> ExitCode:
     """Hand in a picture and a brief; prints the run's id."""
@@ -63,6 +66,12 @@ def submit(
     }
     if not brief and recipe is None:
         raise InvalidInput("is missing: say what to make of the picture, or --recipe RUN", field="BRIEF")
+    if dry_run:
+        from prolight.cli.dry_run import dry_run as only_plan
+
+        if wait:
+            raise InvalidInput("carries nothing out, so there is nothing to wait for: drop --wait", field="--dry-run")
+        return wait_for(only_plan(_picture(picture), _brief(brief), recipe=recipe, budget=budget, as_json=as_json))
     limit = timedelta(seconds=timeout) if timeout is not None else None
     return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
 
