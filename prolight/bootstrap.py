@@ -19,8 +19,10 @@ from prolight.schemas import refusal
 from prolight.settings import Settings
 
 if TYPE_CHECKING:
+    from prolight.adapters.instant import InstantTools
     from prolight.adapters.mcp_tools import McpTools
     from prolight.adapters.registry import Server
+    from prolight.adapters.tool_servers import ToolServers
     from prolight.attempt import Attempts
     from prolight.ports import RunStore, ToolGateway
 
@@ -70,8 +72,8 @@ def _referred_model(settings: Settings) -> ChatModel:
     return model
 
 
-def connect_tools(settings: Settings, *, studio_here: bool = False) -> ToolGateway:
-    """`studio_here`: the studio works inside this process, where its packages are installed."""
+def connect_tools(settings: Settings, *, studio_here: bool = False) -> ToolServers | InstantTools:
+    """`studio_here`: the studio works inside this process, where its packages are installed. Whoever asks closes it."""
     if settings.tools == "instant":
         from prolight.adapters.instant import InstantTools
 

@@ -47,10 +47,13 @@ async def dry_run(
             asset_id=asked.picture_id,
             brief=asked.brief,
             recipe=recipe_of(cooked) if cooked else None,
-            budget_usd=asked.budget_usd or settings.budget_usd,
+            budget_usd=settings.budget_usd if asked.budget_usd is None else asked.budget_usd,
         )
-        made = await AgentRunnerAsync(tools, settings=settings).run_workflow(ctx)
-        told = await _told(made, tools)
+        try:
+            made = await AgentRunnerAsync(tools, settings=settings).run_workflow(ctx)
+            told = await _told(made, tools)
+        finally:
+            await tools.close()
     if as_json:
         record(told)
     else:
