@@ -6,8 +6,8 @@
     uv run python -m tests.chaos --power-cuts N [--fsync always|everysec] --seed N [--keep FOLDER]
 
 One line a trial on stderr; the last line on stdout is the JSON record. Exit code 0 when nothing was violated, 1 when
-something was, 2 when nothing could be judged. `--without GUARD` takes that guard out of the workers and plays what is
-to convict them (`all`: each in turn, and 1 only if every one is convicted).
+something was or the suite broke, 2 when nothing could be judged. `--without GUARD` takes that guard out of the
+workers and plays what is to convict them (`all`: each in turn, and 1 only if every one is convicted).
 """
 
 from __future__ import annotations
@@ -68,12 +68,16 @@ PROFILES: Mapping[str, Profile] = {
 
 
 async def play(session: Session, profile: Profile, only: str, arenas: int) -> None:
-    """Whoever has an arena to spare takes what comes next."""
+    """Whoever has an arena to spare takes what comes next. What breaks ends its arena, not the others."""
     jobs = iter([*_plays(session, profile, only, arenas), *_storms(session, profile, only)])
 
     async def work() -> None:
         for job in jobs:
-            await job()
+            try:
+                await job()
+            except AssertionError as broken:
+                say(f"broken: {broken}")
+                session.broken.append(str(broken)[:300])
 
     await asyncio.gather(*(work() for _ in range(arenas)))
 
@@ -155,11 +159,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "minutes_in_full": in_full(session, PROFILES[options.profile], options.arenas),
         "played": dict(session.counts),
         "cut_short": time.monotonic() > session.ends_at,
+        "broken": session.broken,
         "left_out": [] if profile.long or options.only else sorted(LONG),
         **summary(options.seed, session.judged),
     }
     print(last_line(record))
-    return exit_code(record)
+    return 1 if session.broken else exit_code(record)
 
 
 def _asked(options: argparse.Namespace) -> Profile:

@@ -42,6 +42,8 @@ class Session:
     """Per play the trials, per storm the runs, that were judged and not void."""
     ends_at: float = math.inf
     """On the monotonic clock; then nothing more begins."""
+    broken: list[str] = field(default_factory=list)
+    """What ended an arena that was not meant to end: a defect of the suite until shown to be another."""
     enough: bool = False
     """One violation is enough where a guard is missing."""
 

@@ -302,6 +302,7 @@ async def tool_changes(ring: Ring, trial: Trial) -> None:
     trial.keep_parked = False
     await trial.quiet()
     await ring.arena.restart_world()
+    await asyncio.sleep(ring.arena.settings.tools_fresh_seconds)  # by then nobody plans with the other definition
 
 
 PLAYS: Mapping[str, Play] = {
