@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from prolight import presets
 from tests.integration.fleet import ROOT, Fleet
 from tests.integration.test_faults import picture
 
@@ -92,6 +93,11 @@ async def test_the_bare_wheel_with_unpinned_base_dependencies_is_all_that_a_serv
 
     await asyncio.to_thread(build)
     assert not await asyncio.to_thread(loaded_by, python, "from prolight import Client; Client()") & set(HEAVY)
+    known = "from prolight.presets import names, preset; print(*(preset(name).name for name in names()))"
+    shipped = await asyncio.to_thread(
+        subprocess.run, [python, "-c", known], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert shipped.stdout.split() == list(presets.names())
     async with Fleet(tmp_path / "fleet", studio=False) as fleet:
         await fleet.start_worker()
         told = [record async for record in records(await shop(fleet, 3, python=python))]
