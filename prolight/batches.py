@@ -27,6 +27,7 @@ from prolight.schemas import MAX_BRIEF_CHARS, Artifact, ArtifactId, RunContext, 
 OPENED_AT_A_TIME = 100
 MAX_PICTURES = 10_000
 DEFAULT_IN_FLIGHT = 32
+MAX_REASON_CHARS = 1_000
 LOOK_EVERY = timedelta(seconds=1)
 NOT_STARTED = "NOT_STARTED"
 """What stands for the state of a picture whose run was refused at the door, or never begun."""
@@ -61,6 +62,7 @@ class BatchRequest(Value):
 
     brief: str = Field(min_length=1, max_length=MAX_BRIEF_CHARS)
     recipe: RunId | None = None
+    preset: str | None = Field(default=None, max_length=512)
     ask: bool = False
     approve_result: bool = False
     proof: int = Field(default=0, ge=0)
@@ -72,7 +74,7 @@ class BatchRequest(Value):
 
 
 class Result(Value):
-    """How a picture ended. `reason` is empty for one that is COMPLETED."""
+    """How a picture ended. Of one that is COMPLETED, `reason` says only how it missed its preset."""
 
     state: str
     reason: str = ""
@@ -211,7 +213,7 @@ def _reason(run: RunContext) -> str:
     if run.state is State.REJECTED and run.approval:
         by = f" by {run.approval.decided_by}" if run.approval.decided_by else ""
         return f"{run.approval.decision}{by} {run.approval.comment}".strip()
-    return ""
+    return "; ".join(run.missed)[:MAX_REASON_CHARS]
 
 
 def _counted(batch: Batch, results: Iterable[Result]) -> Batch:

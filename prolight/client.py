@@ -79,6 +79,7 @@ class AsyncClient:
         ask: bool = False,
         approve_result: bool = False,
         recipe: str | None = None,
+        preset: str | None = None,
         budget_usd: Decimal | str | None = None,
         deadline: timedelta | float | None = None,
         metadata: dict[str, str] | None = None,
@@ -89,7 +90,8 @@ class AsyncClient:
 
         `picture` is its bytes, a file, or the id or alias of an asset. With `ask`, a person has to approve the plan,
         with `approve_result` the finished pictures. `recipe` is a COMPLETED run whose plan is applied to this picture;
-        the brief is its, too, where none is given.
+        the brief is its, too, where none is given. `preset` names what the finished pictures are held to, and brings a
+        brief of its own where there is no other; a picture that missed it is told so in `RunContext.checks`.
         `budget_usd` and `deadline` (of working time; a bare number is seconds) stand for the settings' own.
         Nothing is kept of what is refused. Raises `InvalidInput`, `ArtifactMissing`.
         """
@@ -99,6 +101,7 @@ class AsyncClient:
             ask=ask,
             approve_result=approve_result,
             recipe=recipe,
+            preset=preset,
             budget_usd=budget_usd,
             deadline=deadline,
             metadata=metadata,
@@ -261,6 +264,7 @@ class AsyncClient:
         brief: str = "",
         *,
         recipe: str | None = None,
+        preset: str | None = None,
         ask: bool = False,
         approve_result: bool = False,
         proof: int = 0,
@@ -272,14 +276,15 @@ class AsyncClient:
     ) -> str:
         """Many pictures, each a run of its own, worked off by the workers; answers the batch's id.
 
-        Brief, `recipe`, `ask` and `approve_result` as in `submit`, for each run. The first `proof` pictures are made,
-        and the rest waits until a person approves the batch. All runs together spend `budget_usd` at most, each
-        `run_budget_usd`. Nothing begins when one picture is refused. Raises `InvalidInput`, `RunNotFound`.
+        Brief, `recipe`, `preset`, `ask` and `approve_result` as in `submit`, for each run. The first `proof` pictures
+        are made, and the rest waits until a person approves the batch. All runs together spend `budget_usd` at most,
+        each `run_budget_usd`. Nothing begins when one picture is refused. Raises `InvalidInput`, `RunNotFound`.
         """
         door = await self._door()
         request = BatchRequest.parse(
-            brief=brief or (await self.get(recipe)).run.brief if recipe else brief,
+            brief=await door.brief(brief, recipe, preset),
             recipe=recipe,
+            preset=preset,
             ask=ask,
             approve_result=approve_result,
             proof=proof,

@@ -29,6 +29,7 @@ from prolight.events import Blocked, Failure, Judged, Payload, PlanMade, Result,
 from prolight.schemas import (
     Approval,
     Artifact,
+    Check,
     Critique,
     ExecutionResult,
     Lock,
@@ -40,6 +41,7 @@ from prolight.schemas import (
     RunRequest,
     Stage,
     State,
+    Target,
     Turn,
     Usage,
     Verdict,
@@ -139,6 +141,7 @@ def submitted(
     run_id: str,
     *,
     recipe: Recipe | None = None,
+    preset: Target | None = None,
     budget_usd: Decimal,
     now: float,
     deadlines: Deadlines,
@@ -152,6 +155,7 @@ def submitted(
         ask=request.ask,
         approve_result=request.approve_result,
         recipe=recipe,
+        preset=preset,
         budget_usd=budget_usd if request.budget_usd is None else request.budget_usd,
     )
     if request.deadline_seconds is not None:
@@ -220,17 +224,21 @@ def _held(run: RunContext, asked: Approval, before: tuple[Payload, ...], now: fl
     return move(run, Move.HELD, now, deadlines, *before, blocked, approval=asked.evolve(asked_at=now, until=until))
 
 
-def executed(run: RunContext, outputs: tuple[Artifact, ...], *, now: float, deadlines: Deadlines) -> Decision:
-    result = (run.exec_result or ExecutionResult()).evolve(outputs=outputs)
+def executed(
+    run: RunContext, outputs: tuple[Artifact, ...], checks: tuple[Check, ...] = (), *, now: float, deadlines: Deadlines
+) -> Decision:
+    """A preset that is missed is said, and fails no run."""
+    result = (run.exec_result or ExecutionResult()).evolve(outputs=outputs, checks=checks)
+    warned = tuple(Warned(code=check.code, message=text[:600]) for check in checks for text in check.sentences)
     if run.approve_result and outputs:
         asked = Approval(
             subject="result",
-            reasons=(RESULT_ASKED_BY_CALLER,),
+            reasons=(RESULT_ASKED_BY_CALLER, *(warning.message for warning in warned)),
             plan_hash=run.lock.plan_hash if run.lock else "",
             pictures=tuple(output.id for output in outputs),
         )
-        return _held(run.evolve(exec_result=result), asked, (), now, deadlines)
-    return move(run, Move.EXECUTED, now, deadlines, Result(outputs=outputs), exec_result=result)
+        return _held(run.evolve(exec_result=result), asked, warned, now, deadlines)
+    return move(run, Move.EXECUTED, now, deadlines, *warned, Result(outputs=outputs), exec_result=result)
 
 
 def given_out(run: RunContext, *, unapproved: bool) -> tuple[Artifact, ...]:

@@ -9,7 +9,7 @@ from typing import assert_never
 from prolight import lifecycle
 from prolight.decisions import Deadlines, Decision
 from prolight.errors import ProLightError, ToolFailed
-from prolight.schemas import Artifact, Critique, Lock, Plan, Review, RunContext, RunError, Stage, State
+from prolight.schemas import Artifact, Check, Critique, Lock, Plan, Review, RunContext, RunError, Stage, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Executed:
     outputs: tuple[Artifact, ...]
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ def conclude(outcome: Outcome, run: RunContext, *, now: float, deadlines: Deadli
             return lifecycle.judged(
                 _by(run, model), critique, model=model, denied=denied, asks=asks, now=now, deadlines=deadlines
             )
-        case Executed(outputs):
-            return lifecycle.executed(run, outputs, now=now, deadlines=deadlines)
+        case Executed(outputs, checks):
+            return lifecycle.executed(run, outputs, checks, now=now, deadlines=deadlines)
         case Failed(error):
             return lifecycle.failed(run, error, now=now, deadlines=deadlines)
         case BackingOff(wait, error):

@@ -139,6 +139,7 @@ def _request(batch: Batch, number: int, pictures: Mapping[int, Picture]) -> RunR
         brief=picture.brief or asked.brief,
         metadata={"batch": batch.batch_id, "input": picture.name},
         recipe=asked.recipe,
+        preset=asked.preset,
         ask=asked.ask,
         approve_result=asked.approve_result,
         budget_usd=asked.run_budget_usd,

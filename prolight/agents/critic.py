@@ -48,6 +48,7 @@ class Critic:
         return {
             "brief": "" if run.recipe else run.brief,
             "plan": plan.model_dump(mode="json"),
+            "preset": run.preset.told() if run.preset else None,
             "inspection": run.inspection,
             "policy": {
                 "max_steps": self.policy.max_steps,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from prolight.agents.base import Work, charged, discover, server_of
+from prolight.agents.checking import checked
 from prolight.calls import Answer, Call, Probed
 from prolight.determinism import call_key, check_lock, check_pin, fingerprint
 from prolight.errors import (
@@ -44,7 +45,8 @@ class Executor:
         tools = await discover(self.gateway, work, plan)
         check_lock(work.run.lock, plan, {name: tool.pin for name, tool in tools.items()})
         made = await Progress(self, work, plan, tools).carry_out()
-        return Executed(final_pictures(plan, made))
+        pictures = final_pictures(plan, made)
+        return Executed(pictures, await checked(pictures, work, self.gateway, tools, self.policy))
 
 
 def final_pictures(plan: Plan, made: Mapping[str, Artifact | None]) -> tuple[Artifact, ...]:

@@ -21,6 +21,8 @@ from prolight.writer import Change, Changed
 PROLIGHT_VERSION = version("prolight")
 INSPECTOR = "inspect_image"
 """A tool of this name, of whichever server, measures the picture before anybody plans."""
+CHECKER = "check_picture"
+"""… holds a finished picture against a preset's requirements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,18 @@ class Planner:
         if recipe := work.run.recipe:
             tools = await discover(self.gateway, work, recipe.plan)
             return Planned(recipe.plan, self._lock(work.run, recipe.plan, f"recipe {recipe.run_id}", tools))
-        offered = {name: tool for name, tool in tools.items() if self.policy.permits(name) and not _inspects(name)}
+        offered = {
+            name: tool
+            for name, tool in tools.items()
+            if self.policy.permits(name) and not is_one(name, INSPECTOR, CHECKER)
+        }
         request = ChatRequest("planner", self._facts(work.run, inspection, offered), json_schema(Plan))
         plan, model = await ask(self.model, request, work, answer_as=Plan, timeout=self.deadlines.stage)
         tools = await discover(self.gateway, work, plan)  # it may name what was away: the lock needs its pin
         return Planned(plan, self._lock(work.run, plan, model, tools))
 
     async def _inspect(self, work: Work, tools: Mapping[str, Tool]) -> dict[str, Any] | None:
-        tool = next((tool for name, tool in tools.items() if _inspects(name) and self.policy.permits(name)), None)
+        tool = named(INSPECTOR, tools, self.policy)
         if tool is None:
             return None
         arguments = {"picture": work.run.picture}
@@ -69,6 +75,7 @@ class Planner:
     def _facts(self, run: RunContext, inspection: dict[str, Any] | None, tools: Mapping[str, Tool]) -> dict[str, Any]:
         return {
             "brief": run.brief,
+            "preset": run.preset.told() if run.preset else None,
             "inspection": inspection,
             "tools": catalogue(tools),
             "findings": [finding.model_dump(mode="json") for finding in run.critique.findings] if run.critique else [],
@@ -89,8 +96,14 @@ class Planner:
         )
 
 
-def _inspects(tool: str) -> bool:
-    return tool.partition(".")[2] == INSPECTOR
+def is_one(tool: str, *names: str) -> bool:
+    """Whether the `server.tool` has one of these names on its server."""
+    return tool.partition(".")[2] in names
+
+
+def named(name: str, tools: Mapping[str, Tool], policy: Policy) -> Tool | None:
+    """The tool of this name, of whichever server, if policy permits it."""
+    return next((tool for full, tool in tools.items() if is_one(full, name) and policy.permits(full)), None)
 
 
 def _keep_inspection(answer: Answer, reused: bool) -> Change:

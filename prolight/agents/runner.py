@@ -196,6 +196,7 @@ def _asked(ctx: RunContext, budget_usd: Decimal, *, human_approved: bool) -> Run
         ask=ctx.ask or not human_approved,
         approve_result=ctx.approve_result,
         recipe=ctx.recipe,
+        preset=ctx.preset,
         budget_usd=min(ctx.budget_usd, budget_usd),
     )
 

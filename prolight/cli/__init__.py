@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submit": ("prolight.cli.submit:submit", "Hand in a picture and a brief; prints the run's id."),
     "batch": ("prolight.cli.batch:batch", "Make the same of many pictures: a folder, a CSV or JSON lines."),
     "batches": ("prolight.cli.batch:app", "Batches: list, show, watch, approve, decline, cancel."),
+    "presets": (
+        "prolight.cli.presets:presets",
+        "What `--preset` takes: what shops ask of a picture.",
+    ),
     "watch": ("prolight.cli.watch:watch", "Follow a run's events, live."),
     "list": ("prolight.cli.runs:list_", "The newest runs."),
     "show": ("prolight.cli.runs:show", "One run, whole: plan, verdict, steps, timeline, cost."),

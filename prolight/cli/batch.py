@@ -22,7 +22,7 @@ from prolight.cli.artifacts import SUFFIXES, write
 from prolight.cli.output import By, ExitCode, Json, console, detaching, record, say, wait_for
 from prolight.cli.redrive import dollars
 from prolight.cli.rendering import one_line
-from prolight.errors import InvalidInput
+from prolight.cli.submit import Preset, Recipe, check_asked
 from prolight.schemas import State
 from prolight.spoken import duration
 
@@ -51,9 +51,8 @@ def batch(
     ],
     *,
     brief: Annotated[str, typer.Option(help="What to make of every picture.")] = "",
-    recipe: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Apply the plan of this COMPLETED run; no model is asked.")
-    ] = None,
+    recipe: Recipe = None,
+    preset: Preset = None,
     proof: Annotated[int, typer.Option(min=0, help="Make so many first; the rest waits for your approval.")] = 0,
     max_in_flight: Annotated[int, typer.Option(min=1, help="At most so many runs at once.")] = DEFAULT_IN_FLIGHT,
     budget: Annotated[
@@ -71,11 +70,11 @@ def batch(
     as_json: Json = False,
 ) -> ExitCode:
     """Make the same of many pictures: each becomes a run, the workers go on without you, Ctrl-C only detaches."""
-    if not brief and recipe is None:
-        raise InvalidInput("is missing: say what to make of the pictures, or --recipe RUN", field="--brief")
+    check_asked(brief, recipe, preset, field="--brief")
     request = {
         "brief": brief,
         "recipe": recipe,
+        "preset": preset,
         "proof": proof,
         "max_in_flight": max_in_flight,
         "budget_usd": dollars(budget),
@@ -224,8 +223,14 @@ async def _sheet(client: AsyncClient, lines: Sequence[Line]) -> bytes:
     for line in lines[:MOST_CELLS]:
         outputs = line.result.outputs if line.result else ()
         content = await client.download(outputs[0]) if outputs else None
-        cells.append(Cell(f"{line.number + 1} {line.name if outputs else line.state}", content))
+        cells.append(Cell(f"{line.number + 1} {_word(line)}", content))
     return contact_sheet(cells)
+
+
+def _word(line: Line) -> str:
+    if not (line.result and line.result.outputs):
+        return line.state
+    return f"{'✗ ' if line.result.reason else ''}{line.name}"
 
 
 def _summary(look: Look) -> dict[str, Any]:
@@ -245,7 +250,7 @@ def _summary(look: Look) -> dict[str, Any]:
 
 
 def _report_on(look: Look, lines: Sequence[Line], paths: dict[int, str], *, as_json: bool) -> None:
-    """A record for each picture and one for all; for people, what is not COMPLETED and how it stands."""
+    """A record for each picture and one for all; for people, what is not as it was asked for, and how it stands."""
     if not as_json:
         _tell(look, lines)
         return
@@ -255,9 +260,9 @@ def _report_on(look: Look, lines: Sequence[Line], paths: dict[int, str], *, as_j
 
 
 def _tell(look: Look, lines: Sequence[Line]) -> None:
-    """Those that are not COMPLETED, and how it stands."""
+    """Those that are not COMPLETED or missed their preset, and how it stands."""
     batch = look.batch
-    others = [line for line in lines if line.state != State.COMPLETED]
+    others = [line for line in lines if line.state != State.COMPLETED or (line.result and line.result.reason)]
     for line in others[:SHOWN]:
         reason = f": {one_line(line.result.reason, REASON_CHARS)}" if line.result and line.result.reason else ""
         console().print(f"{line.number + 1:5}  {one_line(line.name, 40)}  {line.run_id}  {line.state}{reason}")

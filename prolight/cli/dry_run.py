@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from prolight import assets
+from prolight import assets, presets
 from prolight.agents import AgentRunnerAsync, RunContext
 from prolight.bootstrap import connect_artifacts, connect_tools
 from prolight.cli.output import ExitCode, console, record
@@ -23,7 +23,7 @@ from prolight.settings import Settings
 
 
 async def dry_run(
-    picture: Path | str, brief: str, *, recipe: str | None, budget: str | None, as_json: bool
+    picture: Path | str, brief: str, *, recipe: str | None, preset: str | None, budget: str | None, as_json: bool
 ) -> ExitCode:
     """Plan and judge in this process, as workers would; no run is made, and no tool that makes pictures is called.
 
@@ -38,15 +38,16 @@ async def dry_run(
             taken = await assets.take_in(connect_artifacts(settings), content, settings.picture_limits)
         else:
             taken = await assets.find(connect_artifacts(settings), picture)
-        asked = RunRequest.parse(
-            picture_id=taken.id, brief=brief or (cooked.brief if cooked else ""), budget_usd=budget
-        )
+        held_to = presets.preset(preset) if preset else None
+        brief = brief or (cooked.brief if cooked else held_to.brief if held_to else "")
+        asked = RunRequest.parse(picture_id=taken.id, brief=brief, budget_usd=budget)
         tools = connect_tools(settings, studio_here=True)
         ctx = RunContext(
             run_id=new_run_id(),
             asset_id=asked.picture_id,
             brief=asked.brief,
             recipe=recipe_of(cooked) if cooked else None,
+            preset=held_to.target if held_to else cooked.preset if cooked else None,
             budget_usd=settings.budget_usd if asked.budget_usd is None else asked.budget_usd,
         )
         try:
@@ -76,6 +77,7 @@ async def _told(run: RunContext, tools: ToolGateway) -> dict[str, Any]:
     return {
         "dry_run": True,
         "brief": run.brief,
+        "preset": run.preset.name if run.preset else None,
         "plan": run.plan.model_dump(mode="json") if run.plan else None,
         "critique": run.critique.model_dump(mode="json") if run.critique else None,
         "waits_for": [reason for reason in waits_for if reason != ASKED_BY_CALLER],

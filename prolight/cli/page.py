@@ -10,7 +10,7 @@ from rich.text import Text
 
 from prolight.cli.rendering import finding_text, moment, one_line, outputs, picture, printable, state_text, unapproved
 from prolight.ports import Snapshot
-from prolight.schemas import Approval, Finding, RunContext, State, Step, StepResult, Turn, compact_json
+from prolight.schemas import Approval, Check, Finding, RunContext, State, Step, StepResult, Turn, compact_json
 from prolight.spoken import duration
 
 DIGITS_OF_A_HASH = 12
@@ -34,10 +34,7 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
         yield "redrive", _lines(_line_of(snapshot))
     if run.recipe:
         yield "recipe", Text(f"the plan of {run.recipe.run_id}")
-    yield "brief", Text(printable(run.brief))
-    yield "picture", Text(run.asset_id)
-    if run.metadata:
-        yield "metadata", _lines(f"{key} = {value}" for key, value in run.metadata.items())
+    yield from _asked(run)
     if run.plan:
         yield "plan", plan(run)
     if run.critique:
@@ -51,14 +48,33 @@ def _parts(snapshot: Snapshot, now: float) -> Iterator[tuple[str, RenderableType
     yield "times", Text(_times(run, now))
     yield "cost", Text(_cost(run))
     yield from _pictures(snapshot)
+    yield from (("check", _check(check)) for check in run.checks)
     if run.error:
         yield "error", Text(_error(run), "red")
+
+
+def _asked(run: RunContext) -> Iterator[tuple[str, RenderableType]]:
+    if run.preset:
+        yield "preset", Text(run.preset.name)
+    yield "brief", Text(printable(run.brief))
+    yield "picture", Text(run.asset_id)
+    if run.metadata:
+        yield "metadata", _lines(f"{key} = {value}" for key, value in run.metadata.items())
 
 
 def _pictures(snapshot: Snapshot) -> Iterator[tuple[str, RenderableType]]:
     for title, made in ("outputs", outputs(snapshot)), ("unapproved", unapproved(snapshot)):
         if made:
             yield title, _lines(f"{picture(output)}  {output.id}" for output in made)
+
+
+def _check(check: Check) -> Text:
+    """What the preset says of one finished picture: what it misses, and what the shop advises besides."""
+    found = [(sentence, "red" if check.misses else "yellow") for sentence in check.sentences]
+    found = found or [(f"preset {check.preset} met", "green")]
+    found += [(f"advice, {miss}", "dim") for miss in check.advice]
+    said = [Text(f"{check.picture_id[:DIGITS_OF_A_HASH]}…")]
+    return Text("\n").join([*said, *(Text(one_line(words, 600), style) for words, style in found)])
 
 
 def _line_of(snapshot: Snapshot) -> Iterator[str]:

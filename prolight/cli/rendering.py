@@ -192,6 +192,8 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "outputs": [output.model_dump(mode="json") for output in outputs(snapshot)],
         "unapproved": [output.model_dump(mode="json") for output in unapproved(snapshot)],
         "recipe": run.recipe.run_id if run.recipe else None,
+        "preset": run.preset.name if run.preset else None,
+        "checks": [check.model_dump(mode="json") for check in run.checks],
         "parent": run.parent,
         "child": snapshot.child or None,
         "waits_for": list(run.approval.reasons) if run.approval and not run.approval.decision else [],
@@ -222,5 +224,5 @@ def _because(snapshot: Snapshot) -> str:
         return f": {run.error.code}: {one_line(run.error.message, 600)}"
     if run.state is State.AWAITING_APPROVAL and run.approval:
         return f": {one_line('; '.join(run.approval.reasons), 600)}"
-    pictures = "; ".join(picture(output) for output in outputs(snapshot))
+    pictures = "; ".join([*(picture(output) for output in outputs(snapshot)), *map(one_line, run.missed)])
     return f": {pictures}" if pictures else ""

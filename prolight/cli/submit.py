@@ -22,19 +22,31 @@ if TYPE_CHECKING:
     from prolight.client import AsyncClient
 
 
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Hold the result to what this shop asks for; brings a brief (`prolight presets`)."
+    ),
+]
+
+
+Recipe = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Apply the plan of this COMPLETED run; no model is asked.")
+]
+Timeout = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")]
+Meta = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run. Repeatable.")]
+
+
 def submit(
     picture: Annotated[str, typer.Argument(help="A file (JPEG, PNG, WebP), or an asset's id or alias.")],
     brief: Annotated[
         str, typer.Argument(help='What to make of it: "soft warm key from the left". `-` reads stdin.')
     ] = "",
     *,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Apply the plan of this COMPLETED run; no model is asked.")
-    ] = None,
+    recipe: Recipe = None,
+    preset: Preset = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the run ends or waits for a person.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="With --wait: at most so long.")
-    ] = None,
+    timeout: Timeout = None,
     ask: Annotated[bool, typer.Option("--ask", help="Wait for a person to approve the plan.")] = False,
     approve_result: Annotated[
         bool, typer.Option("--approve-result", help="Wait for a person to approve the finished pictures.")
@@ -45,35 +57,49 @@ def submit(
     ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key makes the same run, once.")] = None,
     run_id: Annotated[str | None, typer.Option(help="An id of your own: letters, digits, `.`, `_`, `-`.")] = None,
-    meta: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run. Repeatable.")] = None,
+    meta: Meta = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only plan and judge, here: no run is made, nothing is carried out.")
     ] = False,
     as_json: Json = False,
 ) -> ExitCode:
     """Hand in a picture and a brief; prints the run's id."""
-    if timeout is not None and not wait:
-        raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
+    _check_options(wait=wait, timeout=timeout, dry_run=dry_run)
+    check_asked(brief, recipe, preset, field="BRIEF")
     request = {
         "ask": ask,
         "approve_result": approve_result,
         "recipe": recipe,
+        "preset": preset,
         "budget_usd": budget,
         "deadline": deadline,
         "run_id": run_id,
         "idempotency_key": idempotency_key,
         "metadata": metadata(meta or []),
     }
-    if not brief and recipe is None:
-        raise InvalidInput("is missing: say what to make of the picture, or --recipe RUN", field="BRIEF")
     if dry_run:
         from prolight.cli.dry_run import dry_run as only_plan
 
-        if wait:
-            raise InvalidInput("carries nothing out, so there is nothing to wait for: drop --wait", field="--dry-run")
-        return wait_for(only_plan(_picture(picture), _brief(brief), recipe=recipe, budget=budget, as_json=as_json))
-    limit = timedelta(seconds=timeout) if timeout is not None else None
-    return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, limit=limit, as_json=as_json))
+        named = {"recipe": recipe, "preset": preset, "budget": budget}
+        return wait_for(only_plan(_picture(picture), _brief(brief), **named, as_json=as_json))
+    return wait_for(_submit(_picture(picture), _brief(brief), request, wait=wait, timeout=timeout, as_json=as_json))
+
+
+def check_asked(brief: str, recipe: str | None, preset: str | None, *, field: str) -> None:
+    """Raises `InvalidInput` where nothing says what to make, and for a preset that there is not."""
+    if not brief and recipe is None and preset is None:
+        raise InvalidInput("is missing: say what to make, or --preset NAME, or --recipe RUN", field=field)
+    if preset is not None:
+        from prolight.presets import preset as named
+
+        named(preset)
+
+
+def _check_options(*, wait: bool, timeout: float | None, dry_run: bool) -> None:
+    if timeout is not None and not wait:
+        raise InvalidInput("is the limit of --wait: add --wait, or drop it", field="--timeout")
+    if dry_run and wait:
+        raise InvalidInput("carries nothing out, so there is nothing to wait for: drop --wait", field="--dry-run")
 
 
 def metadata(pairs: list[str]) -> dict[str, str]:
@@ -109,7 +135,7 @@ def _brief(brief: str) -> str:
 
 
 async def _submit(
-    picture: Path | str, brief: str, request: dict[str, Any], *, wait: bool, limit: timedelta | None, as_json: bool
+    picture: Path | str, brief: str, request: dict[str, Any], *, wait: bool, timeout: float | None, as_json: bool
 ) -> ExitCode:
     from prolight.client import AsyncClient
 
@@ -119,6 +145,7 @@ async def _submit(
             record({"run_id": run_id, "state": (await client.get(run_id)).run.state})
         else:
             console().print(run_id)
+        limit = timedelta(seconds=timeout) if timeout is not None else None
         return await _to_its_end(client, run_id, limit, as_json=as_json) if wait else ExitCode.OK
 
 

@@ -18,7 +18,7 @@ from prolight.events import Event, StepMoved
 if TYPE_CHECKING:
     from prolight.client import AsyncClient
 
-LOOKS_ONLY = frozenset({"studio.inspect_image"})
+LOOKS_ONLY = frozenset({"studio.inspect_image", "studio.check_picture"})
 """Tools that make no picture: killing during one would show little."""
 
 

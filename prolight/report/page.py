@@ -17,7 +17,7 @@ from prolight.report.markup import Markup, el
 from prolight.report.plan import plan_section
 from prolight.report.timeline import timeline
 from prolight.report.words import Light, dollars, lights
-from prolight.schemas import RunContext, State
+from prolight.schemas import Check, RunContext, State
 from prolight.spoken import duration
 
 LONG_BRIEF_CHARS = 160
@@ -76,6 +76,7 @@ def _sections(
     run: RunContext, events: Sequence[Mapping[str, Any]], pictures: Mapping[str, bytes]
 ) -> Iterator[Markup | None]:
     yield _trouble(run)
+    yield from (_missed(sentence) for sentence in run.missed)
     yield _photographs(run, pictures)
     yield _light(run)
     yield plan_section(run, {name: tag for name in pictures if (tag := _thumbnail(run, name, pictures))})
@@ -128,6 +129,10 @@ def _trouble(run: RunContext) -> Markup | None:
         word = f"The {run.approval.subject} was not approved" if run.approval.decision else asked
         return el("p", el("b", f"{word}: "), "; ".join(run.approval.reasons), class_="trouble open", role="note")
     return None
+
+
+def _missed(sentence: str) -> Markup:
+    return el("p", el("b", "Not as the preset asks: "), sentence, class_="trouble open", role="note")
 
 
 def _photographs(run: RunContext, pictures: Mapping[str, bytes]) -> Markup:
@@ -226,11 +231,19 @@ def _record_rows(run: RunContext) -> Iterator[tuple[str, str]]:
     yield "Input picture", run.picture
     for number, output in enumerate(run.outputs, 1):
         yield f"Result {number}", f"{output.id} ({output.media_type}, {output.width} × {output.height} px)"
+    yield "Preset", run.preset.name if run.preset else ""
+    for check in run.checks:
+        yield f"Check of {check.picture_id[:12]}…", "; ".join(_said(check))
     yield "Models", ", ".join(dict.fromkeys(turn.model for turn in run.turns if turn.model))
     tokens = run.usage.input_tokens + run.usage.output_tokens
     yield "Tokens", f"{run.usage.input_tokens:,} in, {run.usage.output_tokens:,} out" if tokens else ""
     yield from _lock_rows(run)
     yield from ((f"Metadata: {key}", value) for key, value in run.metadata.items())
+
+
+def _said(check: Check) -> Iterator[str]:
+    yield from check.sentences or (f"preset {check.preset} met",)
+    yield from (f"advice, {miss}" for miss in check.advice)
 
 
 def _lock_rows(run: RunContext) -> Iterator[tuple[str, str]]:

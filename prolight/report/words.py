@@ -28,6 +28,7 @@ TITLES = {
     "studio.resize": "Resize",
     "studio.export": "Export",
     "studio.inspect_image": "Measure the picture",
+    "studio.check_picture": "Check the finished picture",
 }
 DEFAULT_KELVIN, DEFAULT_SOFTNESS = 5500.0, 0.5
 MAX_VALUE_CHARS = 300

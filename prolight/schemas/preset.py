@@ -91,3 +91,15 @@ class Check(Value):
     misses: tuple[Miss, ...] = Field(default=(), max_length=16)
     advice: tuple[Miss, ...] = Field(default=(), max_length=16)
     why: str = Field(default="", max_length=300)
+
+    @property
+    def code(self) -> str:
+        """Of the warnings that say its sentences."""
+        return "preset_unchecked" if self.met is None else "preset_missed"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What speaks against it; none for one that is met."""
+        if self.met is None:
+            return (f"preset {self.preset} not checked: {self.why}",)
+        return tuple(f"preset {self.preset} missed, {miss}" for miss in self.misses)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from prolight.schemas.plan import Critique, Plan
+from prolight.schemas.preset import Check, Target
 from prolight.schemas.values import Artifact, ArtifactId, AssetId, RunId, Stage, State, Usage, Usd, Value
 
 MAX_BRIEF_CHARS = 4_000
@@ -30,10 +31,11 @@ class StepResult(Value):
 
 
 class ExecutionResult(Value):
-    """How far the Executor is, step by step; `outputs` are the finished pictures."""
+    """How far the Executor is, step by step; `outputs` are the finished pictures, `checks` what the preset says."""
 
     steps: tuple[StepResult, ...] = ()
     outputs: tuple[Artifact, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def with_step(self, result: StepResult) -> ExecutionResult:
         others = tuple(step for step in self.steps if step.id != result.id)
@@ -141,6 +143,8 @@ class RunRequest(Value):
     """A person has to approve the finished pictures before anything gives them out as finished."""
     recipe: RunId | None = None
     """The plan of this run is applied; no model is asked."""
+    preset: str | None = Field(default=None, max_length=512)
+    """What the finished pictures are held to, by its name; by default that of the recipe's run."""
     budget_usd: Usd | None = None
     deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of working time: the clock stands still while a person is awaited."""
@@ -193,6 +197,8 @@ class RunContext(Value):
     approve_result: bool = False
     """A person has to approve the finished pictures before anything gives them out as finished."""
     recipe: Recipe | None = None
+    preset: Target | None = None
+    """What the finished pictures are held to, as it was when the run was handed in."""
     state: State = State.PLANNING
     plan: Plan | None = None
     critique: Critique | None = None
@@ -229,6 +235,16 @@ class RunContext(Value):
     def outputs(self) -> tuple[Artifact, ...]:
         """The finished pictures, approved or not."""
         return self.exec_result.outputs if self.exec_result else ()
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The finished pictures, held against the preset."""
+        return self.exec_result.checks if self.exec_result else ()
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Why the preset is not known to be met: a sentence each."""
+        return tuple(sentence for check in self.checks for sentence in check.sentences)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` gives back an equal value."""

@@ -12,13 +12,14 @@ from pydantic import Field
 
 from prolight.errors import ProLightError
 from prolight.ports import ArtifactStore
-from prolight.schemas import Artifact, Value
+from prolight.schemas import Artifact, Requirements, Value
 from prolight.studio import export as exporting
 from prolight.studio import product
 from prolight.studio.background import replace_background
 from prolight.studio.balance import measure_cast, white_balance
 from prolight.studio.blur import blur_background
 from prolight.studio.brought import brought
+from prolight.studio.check import Checked, check
 from prolight.studio.codec import Format, decode, encode_lossless
 from prolight.studio.colour import Linear, Pixels, to_linear, to_srgb
 from prolight.studio.contrast import adjust_contrast
@@ -180,6 +181,11 @@ class Studio:
         given = await self._load(picture)
         content = await self._in_thread(lambda: exporting.export(given, form, long_side_px, quality), given)
         return Made(artifact=await self._store.put(content, media_type=f"image/{form}"))
+
+    async def check(self, picture: str, required: Requirements, recommended: Requirements) -> Checked:
+        content = await self._store.get(picture)
+        given = await self._load(picture)
+        return await self._in_thread(lambda: check(content, given, required, recommended), given)
 
     async def _toned(self, picture: str, tone: Callable[[Pixels], Pixels]) -> Made:
         return await self._made(picture, lambda given: (given.recoloured(tone(given.pixels)), ()))

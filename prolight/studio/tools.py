@@ -12,7 +12,8 @@ from mcp_types import ToolAnnotations
 from pydantic import Field, create_model
 
 from prolight.errors import ProLightError
-from prolight.schemas import ArtifactId
+from prolight.schemas import ArtifactId, Requirements
+from prolight.studio.check import Checked
 from prolight.studio.codec import Format
 from prolight.studio.light import Light, Lighting
 from prolight.studio.metrics import Inspection
@@ -171,7 +172,14 @@ def _size_tools(studio: Studio) -> tuple[Callable[..., Any], ...]:
         with _typed_errors():
             return await studio.export(picture, format, long_side_px, quality)
 
-    return increase_resolution, resize, export
+    async def check_picture(
+        picture: ArtifactId, required: Requirements, recommended: Requirements | None = None
+    ) -> Checked:
+        """Hold a finished file against what a shop asks for: ground, fill, margins, format, size."""
+        with _typed_errors():
+            return await studio.check(picture, required, recommended or Requirements())
+
+    return increase_resolution, resize, export, check_picture
 
 
 def _closed(function: Callable[..., Any]) -> Tool:

@@ -24,7 +24,9 @@ def file(tmp_path: Path) -> Path:
 def test_every_tool_of_the_studio_is_pure_and_says_which_of_its_parameters_are_pictures() -> None:
     masked, plain = frozenset({"picture", "mask_of", "mask"}), frozenset({"picture"})
     for name, tool in studio_tools().items():
-        assert tool.effect == "pure" and tool.timeout_seconds == (60 if name == "inspect_image" else 120)
+        assert tool.effect == "pure" and tool.timeout_seconds == (
+            60 if name in {"inspect_image", "check_picture"} else 120
+        )
         assert tool.picture_params in (masked, plain)
 
 

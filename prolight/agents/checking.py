@@ -1,0 +1,82 @@
+"""The finished pictures, held against the preset of their run by whoever offers to measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prolight.agents.base import Work, charged, server_of
+from prolight.agents.planner import CHECKER, named
+from prolight.calls import Answer, Call
+from prolight.determinism import call_key, fingerprint
+from prolight.errors import BudgetExceeded, CallError
+from prolight.guardrails import Policy
+from prolight.ports import Tool, ToolGateway
+from prolight.schemas import Artifact, Check, Miss, Target
+
+NO_CHECKER = f"no tool {CHECKER} is offered"
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    met: bool
+    misses: tuple[Miss, ...]
+    advice: tuple[Miss, ...] = ()
+
+
+async def checked(
+    pictures: tuple[Artifact, ...], work: Work, gateway: ToolGateway, tools: Mapping[str, Tool], policy: Policy
+) -> tuple[Check, ...]:
+    """One check a picture, in their order; none without a preset. A picture that cannot be checked is told so.
+
+    Asked again, the journal's answers stand.
+    """
+    target = work.run.preset
+    if target is None:
+        return ()
+    tool = named(CHECKER, tools, policy)
+    return tuple([await _checked(picture, target, work, gateway, tool) for picture in pictures])
+
+
+async def _checked(picture: Artifact, target: Target, work: Work, gateway: ToolGateway, tool: Tool | None) -> Check:
+    unchecked = Check(picture_id=picture.id, preset=target.name, met=None, why=NO_CHECKER)
+    if tool is None:
+        return unchecked
+    try:
+        answer = await _measured(picture, target, work, gateway, tool)
+        said = _Said.model_validate(answer)
+        return Check(picture_id=picture.id, preset=target.name, met=said.met, misses=said.misses, advice=said.advice)
+    except (CallError, BudgetExceeded) as error:
+        return unchecked.evolve(why=str(error)[:300])
+    except ValidationError:
+        return unchecked.evolve(why=f"{tool.name} answered something else than a check")
+
+
+async def _measured(
+    picture: Artifact, target: Target, work: Work, gateway: ToolGateway, tool: Tool
+) -> Mapping[str, Any]:
+    arguments = {
+        "picture": picture.id,
+        "required": target.required.told(),
+        "recommended": target.recommended.told(),
+    }
+    call = Call(
+        key=call_key(work.run.journal_id, "check", picture.id),
+        name=tool.name,
+        arguments_hash=fingerprint(arguments),
+        effect=tool.effect,
+        timeout=tool.timeout,
+        quote_usd=tool.price_usd,
+        dependency=server_of(tool),
+        retry=tool.retry,
+    )
+
+    async def send(deadline: timedelta) -> Answer:
+        result = await gateway.call(tool, arguments, key=call.key, deadline=deadline)
+        return Answer(dict(result.output), charged(result, call.quote_usd))
+
+    return (await work.journal.call(call, send)).result
