@@ -136,7 +136,7 @@ SENTENCES = (
     ),
     job(
         "Soft key from the left, a stop under. More contrast. Remove the background. Upscale 4x.",
-        do("relight", key={"azimuth_deg": -45, "softness": 0.8}, exposure_ev=-1),
+        do("relight", key={"azimuth_deg": -45, "softness": 0.8, "ev": -1}),
         do("adjust_contrast", amount=0.3),
         do("remove_background"),
         do("increase_resolution", factor=4),
