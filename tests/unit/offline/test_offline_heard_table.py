@@ -11,11 +11,12 @@ from .briefs import ALL
 from .briefs_heard import HEARD
 from .briefs_refused import REFUSED, REFUSED_IN_PART
 from .briefs_tools import UNDERSTOOD, Job
+from .briefs_traps import TRAPS
 from .briefs_unknown import IN_PART, NOT_AT_ALL
 from .studio_tools import SCHEMAS
 
 ANOTHERS = (*UNDERSTOOD, *IN_PART, *NOT_AT_ALL)
-HERE = (*HEARD, *REFUSED, *REFUSED_IN_PART)
+HERE = (*HEARD, *REFUSED, *REFUSED_IN_PART, *TRAPS)
 TONES = ("white_balance", "adjust_exposure", "relight", "adjust_contrast", "enhance_image")
 GROUNDS = ("replace_background", "remove_background", "crop_out_foreground", "blur_background", "product_shot")
 ORDER = (*TONES, *GROUNDS, "increase_resolution", "resize", "export")
