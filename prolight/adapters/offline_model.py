@@ -22,7 +22,7 @@ from prolight.errors import CallRejected
 from prolight.ports import ChatReply, ChatRequest
 from prolight.schemas import Finding, Plan, refusal
 
-MODEL_VERSION = "offline-rules-1"
+MODEL_VERSION = "offline-rules-2"
 
 
 class _Facts(BaseModel):
@@ -31,6 +31,7 @@ class _Facts(BaseModel):
     brief: str
     tools: dict[str, dict[str, Any]] = Field(default_factory=dict)
     inspection: dict[str, Any] | None = None
+    preset: dict[str, Any] | None = None
 
     @property
     def schemas(self) -> ToolSchemas:
@@ -73,7 +74,9 @@ class OfflineModel:
 
 def _planned(facts: Mapping[str, Any]) -> str:
     asked = _PlannerFacts.model_validate(facts)
-    return plan(asked.brief, asked.schemas, findings=asked.findings, previous=asked.previous_plan).model_dump_json()
+    shop = str((asked.preset or {}).get("name", ""))
+    made = plan(asked.brief, asked.schemas, findings=asked.findings, previous=asked.previous_plan, shop=shop)
+    return made.model_dump_json()
 
 
 def _judged(facts: Mapping[str, Any]) -> str:

@@ -93,6 +93,9 @@ def _take_out_negated(clause: Clause, result: Negations) -> None:
     rest = [mark for mark in negated if mark.kind is not Kind.NOT]
     if kinds == {Kind.NOT, Kind.TOUCH, Kind.BACKGROUND}:
         result.excluded.setdefault("background", []).extend(negated)
+    elif rest and kinds == {Kind.NOT, Kind.SETTING} and not any(mark.value == IN_DEGREE for mark in negated):
+        for owner in dict.fromkeys(mark.sets.partition(".")[0] for mark in rest if mark.sets):
+            result.excluded.setdefault(owner, []).extend(negated)
     elif _bare(rest) and not any(mark.value == IN_DEGREE for mark in negated):
         for role in dict.fromkeys(str(mark.value) for mark in rest if mark.kind is Kind.LIGHT):
             result.excluded.setdefault(role, []).extend(negated)

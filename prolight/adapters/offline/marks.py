@@ -5,17 +5,23 @@ Numbers with units come first, then the longest phrase of the vocabulary, then s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from prolight.adapters.offline.quantities import quantity
-from prolight.adapters.offline.vocabulary import LONGEST_PHRASE, PHRASES, STOP_WORDS, Kind, Meaning, Value, scaled
+from prolight.adapters.offline import retouching, vocabulary
+from prolight.adapters.offline.quantities import MOST_BETWEEN, quantity
+from prolight.adapters.offline.retouching import IN_STOPS, SCALED
+from prolight.adapters.offline.vocabulary import STOP_WORDS, Kind, Meaning, Value, scaled
 from prolight.adapters.offline.words import Token
 
 SCALABLE = frozenset({Kind.TINT, Kind.TEXTURE, Kind.STRENGTH, Kind.BRIGHTNESS})
 SIDES = frozenset({Kind.SIDE, Kind.DEPTH, Kind.AZIMUTH})
 HEIGHTS = frozenset({Kind.HEIGHT, Kind.ABOVE, Kind.RISE})
 FILLERS = frozenset({Kind.GLUE, Kind.THE})
+IN_FIGURES = frozenset({Kind.EV, Kind.STOPS, Kind.AMOUNT})
+PHRASES = vocabulary.PHRASES | retouching.PHRASES
+LONGEST_PHRASE = max(map(len, PHRASES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class Mark:
     """A phrase of the brief: tokens `first` to `last`, both included, and what it means.
 
     `preset` are the attributes that come with the name of a light; `number` marks what was given in figures;
-    `of` is the light that stops are counted from.
+    `of` is the light that stops are counted from; `sets` the field that a setting is of.
     """
 
     kind: Kind
@@ -33,6 +39,12 @@ class Mark:
     preset: tuple[Meaning, ...] = ()
     number: bool = False
     of: str = ""
+    sets: str = ""
+
+    @property
+    def scalable(self) -> bool:
+        """Whether `slightly` and `very` make it another value."""
+        return self.kind in SCALABLE or self.sets in SCALED
 
     @property
     def amount(self) -> float:
@@ -46,7 +58,7 @@ def marks(tokens: Sequence[Token]) -> list[Mark]:
     while at < len(tokens):
         new, at = _read(tokens, at)
         found += new
-    return _elevations(_adverbs(found))
+    return _elevations(_in_stops(_adverbs(found)))
 
 
 def _read(tokens: Sequence[Token], at: int) -> tuple[list[Mark], int]:
@@ -54,7 +66,7 @@ def _read(tokens: Sequence[Token], at: int) -> tuple[list[Mark], int]:
         meaning, end = measured
         if meaning.kind in (Kind.STOPS, Kind.AMOUNT):
             return _reference(tokens, at, meaning, end)
-        return [Mark(meaning.kind, meaning.value, at, end - 1, number=True)], end
+        return [Mark(meaning.kind, meaning.value, at, end - 1, number=True, sets=meaning.sets)], end
     for length in range(min(LONGEST_PHRASE, len(tokens) - at), 0, -1):
         meanings = PHRASES.get(tuple(token.text for token in tokens[at : at + length]))
         if meanings:
@@ -81,7 +93,7 @@ def _named(meanings: Sequence[Meaning], first: int, last: int) -> Iterator[Mark]
             continue
         if light:
             yield light
-        mark = Mark(meaning.kind, meaning.value, first, last)
+        mark = Mark(meaning.kind, meaning.value, first, last, sets=meaning.sets)
         light = mark if meaning.kind is Kind.LIGHT else None
         if not light:
             yield mark
@@ -102,15 +114,66 @@ def _reference(tokens: Sequence[Token], at: int, meaning: Meaning, end: int) -> 
 
 
 def _adverbs(found: list[Mark]) -> list[Mark]:
-    """`slightly warm` is one mark; an adverb without its adjective is not understood."""
+    """`slightly warm` and `sharpen it slightly` are one mark; an adverb without its word is not understood.
+
+    Whatever has one phrase ("make it pop") is scaled whole.
+    """
+    made: list[Mark] = []
+    at = 0
+    while at < len(found):
+        mark, ahead = found[at], _phrase(found, at + 1)
+        at += 1
+        if mark.kind is not Kind.ADVERB:
+            made.append(mark)
+        elif ahead and ahead[0].scalable:
+            made += [_scaled(each, mark, first=mark.first) for each in ahead]
+            at += len(ahead)
+        elif back := _scalable_behind(made):
+            made[-back:] = [_scaled(each, mark, last=mark.last) for each in made[-back:] if each.scalable]
+        else:
+            made.append(replace(mark, kind=Kind.UNKNOWN))
+    return made
+
+
+def _phrase(found: Sequence[Mark], at: int) -> list[Mark]:
+    """The marks of the phrase that begins at `at`."""
+    return [mark for mark in found[at : at + LONGEST_PHRASE] if mark.first == found[at].first]
+
+
+def _scalable_behind(made: Sequence[Mark]) -> int:
+    """How many marks back the last phrase begins, if it is a setting that can be scaled; 0 otherwise."""
+    at = _solid_behind(made)
+    if at is None or made[at].sets not in SCALED:
+        return 0
+    while at > 0 and made[at - 1].first == made[at].first:
+        at -= 1
+    return len(made) - at
+
+
+def _solid_behind(made: Sequence[Mark]) -> int | None:
+    """Where the last mark is that says something, if it is near: a bound, so that no text makes this quadratic."""
+    nearest = range(len(made) - 1, max(-1, len(made) - 2 - MOST_BETWEEN), -1)
+    return next((at for at in nearest if made[at].kind not in FILLERS), None)
+
+
+def _scaled(mark: Mark, adverb: Mark, *, first: int | None = None, last: int | None = None) -> Mark:
+    value = scaled(mark.kind, mark.amount, adverb.amount) if mark.scalable else mark.value
+    return replace(
+        mark, value=value, first=mark.first if first is None else first, last=mark.last if last is None else last
+    )
+
+
+def _in_stops(found: list[Mark]) -> list[Mark]:
+    """`lift the shadows by one stop` is one mark: the figure replaces the usual one, the sign stays."""
     made: list[Mark] = []
     for mark in found:
-        before = made[-1] if made else None
-        if before and before.kind is Kind.ADVERB and mark.kind in SCALABLE:
-            made[-1] = replace(mark, value=scaled(mark.kind, mark.amount, before.amount), first=before.first)
+        solid = _solid_behind(made) if mark.kind in IN_FIGURES else None
+        if solid is not None and made[solid].sets in IN_STOPS and not made[solid].number:
+            value = math.copysign(mark.amount, made[solid].amount)
+            made[solid:] = [replace(made[solid], value=value, last=mark.last, number=True)]
         else:
             made.append(mark)
-    return [replace(mark, kind=Kind.UNKNOWN) if mark.kind is Kind.ADVERB else mark for mark in made]
+    return made
 
 
 def _elevations(found: list[Mark]) -> list[Mark]:

@@ -24,7 +24,8 @@ NUMERIC_LEVELS = frozenset({Kind.EV, Kind.STOPS, Kind.AMOUNT})
 LEVELS = NUMERIC_LEVELS | {Kind.BRIGHTNESS}
 ADJECTIVES = frozenset({Kind.TINT, Kind.TEXTURE, Kind.STRENGTH, Kind.BRIGHTNESS, Kind.KELVIN, Kind.SOFTNESS})
 OF_LIGHTS = DIRECTIONS | ADJECTIVES | LEVELS
-WITHOUT_OWNER = frozenset({Kind.STYLE, Kind.RATIO, Kind.FORMAT, Kind.PIXELS, Kind.QUALITY})
+WITHOUT_OWNER = frozenset({Kind.SETTING, Kind.STYLE, Kind.RATIO, Kind.FORMAT, Kind.PIXELS, Kind.QUALITY})
+OF_THE_PICTURE = LEVELS | {Kind.TINT, Kind.KELVIN}
 OWNERS = frozenset({Kind.LIGHT, Kind.BACKGROUND, Kind.PICTURE})
 QUIET = FILLERS | {Kind.ON, Kind.KEEP, Kind.TOUCH}
 
@@ -42,7 +43,7 @@ class Owner:
     own: list[Mark] = field(default_factory=list)
 
     def takes(self, kind: Kind) -> bool:
-        return kind in OF_LIGHTS if self.kind is Kind.LIGHT else self.kind is Kind.PICTURE and kind in LEVELS
+        return kind in OF_LIGHTS if self.kind is Kind.LIGHT else self.kind is Kind.PICTURE and kind in OF_THE_PICTURE
 
     def competes(self, kind: Kind) -> bool:
         """Whether such a modifier could be meant for it, even where it cannot be had."""

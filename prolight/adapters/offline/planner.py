@@ -1,4 +1,4 @@
-"""From a brief to a plan: relight, then the background, then the export, each on the picture of the one before."""
+"""From a brief to a plan: the operations that it asks for, in their order, each on the picture of the one before."""
 
 from __future__ import annotations
 
@@ -6,26 +6,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prolight.adapters.offline import fixes
-from prolight.adapters.offline.lights import BEHIND_DEG, background, export, exposure_ev, lights, number
-from prolight.adapters.offline.marks import Mark
+from prolight.adapters.offline.operations import (
+    BACKGROUND,
+    CUTTING,
+    EXPORT,
+    OPERATIONS,
+    RELIGHT,
+    RESIZING,
+    Operation,
+    default_export,
+)
 from prolight.adapters.offline.ranges import beyond_range
 from prolight.adapters.offline.reading import ROLES, Reading, read
-from prolight.adapters.offline.vocabulary import NEUTRAL_KELVIN
+from prolight.errors import InvalidInput
+from prolight.presets import preset
 from prolight.schemas import INPUT, Finding, Plan, Step
-
-RELIGHT, BACKGROUND, EXPORT = "studio.relight", "studio.replace_background", "studio.export"
-OWNERS = {RELIGHT: (*ROLES, "picture"), BACKGROUND: ("background",), EXPORT: ("export",)}
-"""What of the brief each tool serves."""
-DEFAULT_FORMAT, DEFAULT_QUALITY = "jpeg", 92
 
 MAX_PHRASES, MAX_PHRASE_CHARS, MAX_WHY_CHARS, MAX_SUMMARY_CHARS = 32, 200, 400, 600
 ToolSchemas = Mapping[str, Mapping[str, Any]]
 """The JSON Schema of each tool's input, by `server.tool` name."""
+__all__ = ["BACKGROUND", "EXPORT", "RELIGHT", "ToolSchemas", "plan", "summary"]
 
 
-def plan(brief: str, tools: ToolSchemas, *, findings: Sequence[Finding] = (), previous: Plan | None = None) -> Plan:
-    """Plan the brief with these tools; with a previous plan and findings, mend that plan instead."""
-    reading = read(brief)
+def plan(
+    brief: str,
+    tools: ToolSchemas,
+    *,
+    findings: Sequence[Finding] = (),
+    previous: Plan | None = None,
+    shop: str = "",
+) -> Plan:
+    """Plan the brief with these tools; with a previous plan and findings, mend that plan instead.
+
+    `shop` is the preset that the run was submitted with; a shop that the brief names goes before it.
+    """
+    reading = _with_preset(read(brief), shop)
     fresh = _planned(reading, tools)
     if previous is None or not any(finding.fix for finding in findings):
         return fresh
@@ -36,61 +51,67 @@ def plan(brief: str, tools: ToolSchemas, *, findings: Sequence[Finding] = (), pr
     return base.evolve(steps=steps, summary=summary(steps, reading.excluded))
 
 
+def _with_preset(reading: Reading, shop: str) -> Reading:
+    """What the preset's own brief asks for stands where this one says nothing."""
+    wishes = reading.wishes.get("shop")
+    name = str(wishes.chosen["preset"].value) if wishes else shop
+    try:
+        return reading.filled(read(preset(name).brief)) if name else reading
+    except InvalidInput:  # it was taken away since the run was submitted: its requirements are judged all the same
+        return reading
+
+
 def _planned(reading: Reading, tools: ToolSchemas) -> Plan:
     steps: list[Step] = []
-    for tool, params in _wanted(reading).items():
-        if tool in tools:
-            steps.append(_step(len(steps), tool, params, reading.served(OWNERS[tool]), tools[tool]))
+    served: set[str] = set()
+    for operation, params in _wanted(reading, tools):
+        steps.append(_step(len(steps), operation, params, reading))
+        served.update(operation.owners)
     if steps and EXPORT in tools and steps[-1].tool != EXPORT:
-        params = {"format": DEFAULT_FORMAT, "quality": DEFAULT_QUALITY}
-        steps.append(_step(len(steps), EXPORT, params, "the finished picture", tools[EXPORT]))
-    without_step = list(_said(reading, OWNERS.keys() - {step.tool for step in steps}))
+        params = _chained(len(steps), default_export(reading))
+        steps.append(Step(id=_step_id(len(steps)), tool=EXPORT, params=params, why="the finished picture"))
+    steps = list(_masked(steps, tools))
+    without_step = [mark for owner, wishes in reading.wishes.items() if owner not in served for mark in wishes.said]
     phrases = _packed(reading.not_understood(without_step))
     return Plan(steps=tuple(steps), summary=summary(steps, reading.excluded), not_understood=tuple(phrases))
 
 
-def _wanted(reading: Reading) -> dict[str, dict[str, Any]]:
-    """The params of each tool that the brief asks for, in the order in which they are to run."""
-    wanted: dict[str, dict[str, Any]] = {}
-    exposure = exposure_ev(reading)
-    relight: dict[str, Any] = {**lights(reading), **({"exposure_ev": exposure} if exposure else {})}
-    if relight:
-        wanted[RELIGHT] = relight
-    if color := background(reading):
-        wanted[BACKGROUND] = {"color": color}
-    if "export" in reading.wishes:
-        wanted[EXPORT] = {"format": DEFAULT_FORMAT, "quality": DEFAULT_QUALITY, **export(reading)}
-    return wanted
+def _wanted(reading: Reading, tools: ToolSchemas) -> Iterable[tuple[Operation, Mapping[str, Any]]]:
+    """What the brief asks for and these tools can do."""
+    for operation in OPERATIONS:
+        params = operation.params(reading)
+        asked = params is not None if operation.tool in CUTTING else bool(params)
+        if asked and operation.tool in tools:
+            yield operation, params or {}
 
 
-def _step(number: int, tool: str, params: Mapping[str, Any], why: str, schema: Mapping[str, Any]) -> Step:
-    picture = f"${_step_id(number - 1)}" if number else INPUT
-    masked = _mask(schema) if number else {}
-    return Step(
-        id=_step_id(number), tool=tool, params={"picture": picture, **params, **masked}, why=why[:MAX_WHY_CHARS]
-    )
+def _step(number: int, operation: Operation, params: Mapping[str, Any], reading: Reading) -> Step:
+    why = reading.served(operation.owners)
+    return Step(id=_step_id(number), tool=operation.tool, params=_chained(number, params), why=why[:MAX_WHY_CHARS])
 
 
-def _mask(schema: Mapping[str, Any]) -> dict[str, str]:
-    # A relit picture gives a worse mask than the original: light has changed what tells subject from background.
-    return {"mask_of": INPUT} if "mask_of" in schema.get("properties", {}) else {}
+def _chained(number: int, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"picture": f"${_step_id(number - 1)}" if number else INPUT, **params}
 
 
 def _masked(steps: Sequence[Step], tools: ToolSchemas) -> tuple[Step, ...]:
-    """The steps, those behind the first with the mask of the original where they name no other."""
-    later = (step.evolve(params={**_mask(tools.get(step.tool, {})), **step.params}) for step in steps[1:])
-    return (*steps[:1], *later)
+    """The steps, each with the mask of the original where they name none and the picture still has its size.
+
+    A relit picture gives a worse mask than the original: light has changed what tells subject from background. Behind
+    a step that changes the size the original does not fit, and a cut-out is its own mask.
+    """
+    made: list[Step] = []
+    for step in steps:
+        fits = made and not any(before.tool in RESIZING | CUTTING for before in made)
+        takes = "mask_of" in tools.get(step.tool, {}).get("properties", {})
+        params = {name: value for name, value in step.params.items() if (name, value) != ("mask_of", INPUT)}
+        own = {"mask_of": INPUT} if fits and takes and "mask_of" not in params else {}
+        made.append(step.evolve(params={**params, **own}))
+    return tuple(made)
 
 
 def _step_id(number: int) -> str:
     return f"s{number + 1}"
-
-
-def _said(reading: Reading, tools: Iterable[str]) -> Iterable[Mark]:
-    for tool in tools:
-        for owner in OWNERS[tool]:
-            if owner in reading.wishes:
-                yield from reading.wishes[owner].said
 
 
 def _packed(phrases: Sequence[str]) -> list[str]:
@@ -103,31 +124,10 @@ def _packed(phrases: Sequence[str]) -> list[str]:
 
 def summary(steps: Iterable[Step], excluded: Iterable[str] = ()) -> str:
     """One plain sentence of what the steps do, and of what is left alone because the brief says so."""
-    parts = [_described(step) for step in steps]
+    described = {operation.tool: operation.described for operation in OPERATIONS}
+    parts = [described[step.tool](step.params) if step.tool in described else f"call {step.tool}" for step in steps]
     if not parts:
         return "Nothing to do."
     left_alone = [f"no {name}" if name in ROLES else f"the {name} stays" for name in sorted(excluded)]
     sentence = "; ".join([*parts, *left_alone])
     return (sentence[:1].upper() + sentence[1:] + ".")[:MAX_SUMMARY_CHARS]
-
-
-def _described(step: Step) -> str:
-    if step.tool == BACKGROUND:
-        return f"put the subject on {step.params.get('color')}"
-    if step.tool == EXPORT:
-        size = f" with a long side of {step.params['long_side_px']} px" if "long_side_px" in step.params else ""
-        return f"export as {str(step.params.get('format')).upper()}{size}"
-    if step.tool != RELIGHT:
-        return f"call {step.tool}"
-    made = [_light(role, step.params[role]) for role in ROLES if isinstance(step.params.get(role), Mapping)]
-    if exposure := number(step.params, "exposure_ev"):
-        made.append(f"exposure {exposure:+g} EV")
-    return "relight with " + " and ".join(made) if made else "relight"
-
-
-def _light(role: str, light: Mapping[str, Any]) -> str:
-    azimuth = number(light, "azimuth_deg")
-    side = f"{abs(azimuth):g}° camera {'left' if azimuth < 0 else 'right'}"
-    place = "in front" if azimuth == 0 else "behind" if abs(azimuth) == BEHIND_DEG else side
-    figures = (number(light, "ev"), number(light, "kelvin", NEUTRAL_KELVIN), number(light, "softness"))
-    return "{} {} ({:+g} EV, {:g} K, softness {:g})".format(role, place, *figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from prolight.adapters.offline.vocabulary import Kind, Meaning, stops_of_ratio
@@ -20,6 +21,11 @@ UNITS = {
     "pixel": Kind.PIXELS,
     "pixels": Kind.PIXELS,
 }
+SIDES = dict.fromkeys(("wide", "width"), "size.width") | dict.fromkeys(("high", "tall", "height"), "size.height")
+TIMES = frozenset({"x", "times", "×"})
+FACTORS = {2.0, 4.0}
+"""By which pictures can be enlarged."""
+IN_PERCENT = {"contrast": "contrast.contrast", "saturation": "contrast.saturation", "margin": "cut.margin"}
 NAMES: dict[tuple[str, ...], Kind] = {
     ("azimuth",): Kind.AZIMUTH,
     ("elevation",): Kind.HEIGHT,
@@ -51,7 +57,8 @@ Found = tuple[Meaning, int]
 
 def quantity(tokens: Sequence[Token], at: int) -> Found | None:
     """The number with its unit or name that begins at token `at`, if there is one."""
-    return _stops(tokens, at) or _ratio(tokens, at) or _named(tokens, at) or _measured(tokens, at)
+    readers = (_stops, _ratio, _settings, _named, _measured)
+    return next((found for reader in readers if (found := reader(tokens, at))), None)
 
 
 def _text(tokens: Sequence[Token], at: int) -> str:
@@ -114,6 +121,57 @@ def _ratio(tokens: Sequence[Token], at: int) -> Found | None:
     if float(fill) != 1 or float(key) <= 1:
         return None
     return Meaning(Kind.RATIO, stops_of_ratio(float(key))), at + 1
+
+
+def _settings(tokens: Sequence[Token], at: int) -> Found | None:
+    """`1600x1600 px`, `1200 px wide`, `4x`, `10 % margin`, `90 % of the frame`, `contrast +15 %`, `balance 4800 K`."""
+    return _box(tokens, at) or _figure(tokens, at) or _percent_behind(tokens, at) or _balance(tokens, at)
+
+
+def _box(tokens: Sequence[Token], at: int) -> Found | None:
+    box = re.fullmatch(r"(\d+)\s?[x×]\s?(\d+)", tokens[at].text)
+    if not box:
+        return None
+    unit = _text(tokens, at + 1) in ("px", "pixel", "pixels")
+    return Meaning(Kind.SETTING, f"{box[1]}x{box[2]}", "size.box"), at + 1 + unit
+
+
+def _figure(tokens: Sequence[Token], at: int) -> Found | None:
+    number = tokens[at].number
+    number = COUNTS.get(tokens[at].text) if number is None and _text(tokens, at + 1) == "times" else number
+    if number is None:
+        return None
+    if number in FACTORS and _text(tokens, at + 1) in TIMES:
+        return Meaning(Kind.SETTING, number, "enlarge.factor"), at + 2
+    if _text(tokens, at + 1) in ("px", "pixel", "pixels") and (side := SIDES.get(_text(tokens, at + 2))):
+        return Meaning(Kind.SETTING, number, side), at + 3
+    if _text(tokens, at + 1) != "%":
+        return None
+    if _text(tokens, at + 2) == "margin":
+        return Meaning(Kind.SETTING, number, "cut.margin"), at + 3
+    if [_text(tokens, at + 2 + place) for place in range(3)] == ["of", "the", "frame"]:
+        return Meaning(Kind.SETTING, number, "shot.fill"), at + 5
+    return None
+
+
+def _percent_behind(tokens: Sequence[Token], at: int) -> Found | None:
+    sets = IN_PERCENT.get(tokens[at].text)
+    value_at = _skip(tokens, at + 1)
+    number = tokens[value_at].number if sets and value_at < len(tokens) else None
+    if sets is None or number is None or _text(tokens, value_at + 1) != "%":
+        return None
+    return Meaning(Kind.SETTING, number if sets == "cut.margin" else round(number / 100, 3), sets), value_at + 2
+
+
+def _balance(tokens: Sequence[Token], at: int) -> Found | None:
+    if [token.text for token in tokens[at : at + 2]] != ["white", "balance"]:
+        return None
+    value_at = _skip(tokens, at + 2)
+    number = tokens[value_at].number if value_at < len(tokens) else None
+    if number is None or number < LOWEST_KELVIN_SAID:
+        return None
+    unit = _text(tokens, value_at + 1) in ("k", "kelvin")
+    return Meaning(Kind.SETTING, number, "balance.kelvin"), value_at + 1 + unit
 
 
 def _named(tokens: Sequence[Token], at: int) -> Found | None:

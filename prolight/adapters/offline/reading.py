@@ -49,6 +49,16 @@ class Reading:
         said = [mark for owner in owners if owner in self.wishes for mark in self.wishes[owner].said]
         return "; ".join(self._phrases(said, SOFT_BRIDGES))
 
+    def filled(self, other: Reading) -> Reading:
+        """With what `other` asks for where this says nothing, field by field."""
+        made = dict(self.wishes)
+        for name, theirs in other.wishes.items():
+            if name in self.excluded:
+                continue
+            own = made.get(name, Wishes(name))
+            made[name] = replace(own, chosen={**theirs.chosen, **own.chosen})
+        return replace(self, wishes=made)
+
     def _phrases(self, chosen: Iterable[Mark], bridges: frozenset[Kind]) -> list[str]:
         wanted = {at for mark in chosen for at in range(mark.first, mark.last + 1)}
         passable = {at for mark in self.marks if mark.kind in bridges for at in range(mark.first, mark.last + 1)}
@@ -139,5 +149,5 @@ def _role(owner: Owner, in_clause: dict[int, str], last_light: str) -> str:
 
 def _add_alone(groups: dict[str, Group], alone: Iterable[Mark]) -> None:
     for mark in alone:
-        name = {Kind.RATIO: "fill", Kind.STYLE: "picture"}.get(mark.kind, "export")
+        name = mark.sets.partition(".")[0] or {Kind.RATIO: "fill", Kind.STYLE: "picture"}.get(mark.kind, "export")
         groups.setdefault(name, ([], []))[1].append(mark)

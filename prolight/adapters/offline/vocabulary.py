@@ -50,6 +50,7 @@ class Kind(StrEnum):
     FORMAT = "format"
     PIXELS = "pixels"
     QUALITY = "quality"
+    SETTING = "setting"  # a field of what a retoucher does; `Meaning.sets` says which
     # words that only work on others
     ADVERB = "adverb"
     NOT = "not"
@@ -71,6 +72,7 @@ Value = float | str
 class Meaning:
     kind: Kind
     value: Value = ""
+    sets: str = ""
 
 
 def _rule(phrases: str, *meanings: tuple[Kind, Value]) -> dict[tuple[str, ...], tuple[Meaning, ...]]:
@@ -199,11 +201,11 @@ PHRASES: dict[tuple[str, ...], tuple[Meaning, ...]] = (
     | _rule("and, or", (Kind.JOIN, "list"))
     | _rule("plus a, plus, with, but, while, then", (Kind.JOIN, ""))
     # phrases that look like light and are not
-    | _rule("white balance, black and white, light background, dark background, bright background", (Kind.UNKNOWN, ""))
+    | _rule("light background, dark background, bright background", (Kind.UNKNOWN, ""))
     | _rule("fill the frame, fills the frame, frame filling, rim of the, rim of a, key visual", (Kind.UNKNOWN, ""))
     | _rule("background light, light the background, light tent, light box, headlight", (Kind.UNKNOWN, ""))
     | _rule("soft focus, warm feeling, cool looking, high resolution, high quality, high end", (Kind.UNKNOWN, ""))
-    | _rule("low contrast, high contrast, hard drive, right away, right now, all right", (Kind.UNKNOWN, ""))
+    | _rule("hard drive, right away, right now, all right", (Kind.UNKNOWN, ""))
 )
 
 COLOURS = {
@@ -265,8 +267,6 @@ _SAYS_NOTHING = """
 """
 STOP_WORDS = frozenset(_SAYS_NOTHING.split())
 """Words that carry no wish of their own."""
-
-LONGEST_PHRASE = max(map(len, PHRASES))
 
 
 def scaled(kind: Kind, value: float, factor: float) -> float:

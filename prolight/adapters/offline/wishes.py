@@ -72,12 +72,16 @@ def wishes(owner: str, named: Iterable[Mark], marks: Iterable[Mark]) -> Wishes:
     _name(made, named)
     by_field: dict[str, list[Mark]] = {}
     for mark in sorted(marks, key=lambda mark: mark.first):
-        by_field.setdefault(FIELDS[mark.kind], []).append(mark)
+        by_field.setdefault(_field(mark), []).append(mark)
     if "amount" in by_field and "strength" not in by_field:
         made.lost += by_field.pop("amount")
     for name, candidates in by_field.items():
         _choose(made, name, candidates)
     return made
+
+
+def _field(mark: Mark) -> str:
+    return mark.sets.partition(".")[2] if mark.kind is Kind.SETTING else FIELDS[mark.kind]
 
 
 def _name(made: Wishes, named: Iterable[Mark]) -> None:

@@ -187,10 +187,8 @@ IN_PART = (
     Brief("key left in a less warm tone", key=dict(az=-45), not_understood=("less warm",)),
     Brief("remove the scratches and brighten it", exposure=0.7, not_understood=("remove the scratches",)),
     Brief("red rim from behind", rim=dict(az=180), not_understood=("red",)),
-    Brief("blurred background, key left", key=dict(az=-45), not_understood=("blurred background",)),
     Brief("darker background, soft key", key=dict(soft=0.8), not_understood=("darker background",)),
     Brief("white shoes on a grey background", background="#808080", not_understood=("white shoes",)),
-    Brief("1600x1600 px on white", background="#ffffff", not_understood=("1600x1600 px",)),
     Brief("warm wooden table, key from the right", key=dict(az=45), not_understood=("warm wooden table",)),
     Brief("key from the left in 4K", key=dict(az=-45, k=5500), not_understood=("4K",)),
     Brief("a hair light and a kicker", rim=dict(az=180, el=60), not_understood=("kicker",)),
@@ -199,7 +197,6 @@ IN_PART = (
     Brief("key from the left, the logo on the right", key=dict(az=-45), not_understood=("logo on the right",)),
     Brief("white background, less fill", background="#ffffff", not_understood=("less fill",)),
     Brief("key from the left a stop over the rim", key=dict(az=-45, ev=0), not_understood=("a stop over the rim",)),
-    Brief("fix the white balance and add a fill", fill=dict(ev=-1), not_understood=("fix the white balance",)),
     Brief("key at 30-60 degrees left", key=dict(az=-45), not_understood=("30-60 degrees",)),
     Brief(
         "warm key from the left and cool key from the right", key=dict(az=-45, k=3800), not_understood=("cool", "right")

@@ -69,7 +69,6 @@ COLOUR = (
 )
 
 TONE = (
-    job("brighter", do("adjust_exposure", ev=0.7)),
     job("one stop darker", do("adjust_exposure", ev=-1)),
     job("lift the shadows", do("adjust_exposure", shadows_ev=0.7)),
     job("lift the shadows by one stop", do("adjust_exposure", shadows_ev=1)),
@@ -158,7 +157,7 @@ SUBJECT = (
         AMAZON,
     ),
     job(
-        "Product shot on pure white, soft contact shadow, the product fills 80% of the frame, 2000 x 2000 px. Export JPEG.",
+        "Product shot on pure white, soft contact shadow, the product fills 80% of the frame, 2000 x 2000 px.",
         do("product_shot", shadow="contact", fill_percent=80),
     ),
 )
@@ -212,7 +211,7 @@ SHOPS = (
 )
 
 SENTENCES = (
-    job("Rembrandt, a stop under", do("relight", key={"azimuth_deg": -45, "elevation_deg": 45}, exposure_ev=-1)),
+    job("Rembrandt, a stop under", do("relight", key={"azimuth_deg": -45, "elevation_deg": 45, "ev": -1})),
     job("golden hour from behind", do("relight", rim={"azimuth_deg": 180, "kelvin": 3500})),
     job(
         "Kill the green cast. Soft warm key from the left. Make it pop. White background. Save a 1200 px webp.",

@@ -45,7 +45,8 @@ def test_the_lights_are_the_ones_asked_for(brief: Brief) -> None:
 @every_brief
 def test_exposure_background_and_export_are_the_ones_asked_for(brief: Brief) -> None:
     made = plan(brief.text, SCHEMAS)
-    assert params_of(made, "relight").get("exposure_ev", 0) == brief.exposure
+    lit, whole = params_of(made, "relight").get("exposure_ev", 0), params_of(made, "adjust_exposure").get("ev", 0)
+    assert (lit, whole) == ((brief.exposure, 0) if brief.lights else (0, brief.exposure))
     assert params_of(made, "replace_background").get("color") == brief.background
     asked = {"format": "jpeg", "quality": 92} | brief.export
     exported = {name: value for name, value in params_of(made, "export").items() if name != "picture"}
@@ -68,7 +69,7 @@ def test_every_step_is_a_call_that_its_tool_takes(brief: Brief) -> None:
 @every_brief
 def test_light_comes_first_the_export_last_and_the_mask_from_the_original(brief: Brief) -> None:
     made = plan(brief.text, SCHEMAS)
-    order = ["studio.relight", "studio.replace_background", "studio.export"]
+    order = ["studio.adjust_exposure", "studio.relight", "studio.replace_background", "studio.export"]
     assert [step.tool for step in made.steps] == [tool for tool in order if step_of(made, tool.split(".")[1])]
     pictures = ["$input", *(f"${step.id}" for step in made.steps)]
     assert [step.params["picture"] for step in made.steps] == pictures[: len(made.steps)]

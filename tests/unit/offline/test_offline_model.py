@@ -88,7 +88,7 @@ def test_an_answer_costs_nothing_and_names_its_model() -> None:
     reply = ask("planner", brief="key", tools=TOOLS)
     assert MODEL.quote(request) == Decimal(0)
     assert (reply.usage, reply.model_version) == (Usage(), MODEL.model_version)
-    assert MODEL.model_version == "offline-rules-1"
+    assert MODEL.model_version == "offline-rules-2"
 
 
 def test_the_prompt_hash_is_a_sha256_and_stays_the_same() -> None:
