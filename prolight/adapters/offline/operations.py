@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prolight.adapters.offline.lights import BEHIND_DEG, background, export, exposure_ev, lights, number, tidy
+from prolight.adapters.offline.marks import Mark
 from prolight.adapters.offline.reading import ROLES, Reading
 from prolight.adapters.offline.vocabulary import NEUTRAL_KELVIN
 
@@ -83,16 +84,25 @@ def _detail(reading: Reading) -> Params:
 
 
 def _blur(reading: Reading) -> Params:
+    """Nothing where the ground becomes a plain colour: there is nothing left of it to blur."""
+    if background(reading) or _shot(reading):
+        return {}
     return _settings(reading, "blur", amount="blur")
 
 
 def _cut(reading: Reading) -> Params | None:
-    alone = not (_says(reading, "cut", "crop") or background(reading) or _shot(reading))
+    alone = not (_cropped(reading) or background(reading) or _shot(reading))
     return {} if _says(reading, "cut", "out") and alone else None
 
 
+def _cropped(reading: Reading) -> bool:
+    """A margin is one around what is cut out."""
+    around = _says(reading, "cut", "out") and _says(reading, "cut", "margin") and not background(reading)
+    return around or _says(reading, "cut", "crop")
+
+
 def _crop(reading: Reading) -> Params | None:
-    if not _says(reading, "cut", "crop") or _shot(reading):
+    if not _cropped(reading) or _shot(reading):
         return None
     return _settings(reading, "cut", margin_percent="margin")
 
@@ -103,7 +113,8 @@ def _background(reading: Reading) -> Params:
 
 
 def _shot(reading: Reading) -> Params:
-    if not (_says(reading, "shot", "made") or _says(reading, "shot", "fill")):
+    asked = _says(reading, "shot", "made") or _says(reading, "shot", "fill")
+    if not asked or "background" in reading.excluded:
         return {}
     width, height = _box(reading) or (2000, 2000)
     return {
@@ -139,13 +150,29 @@ def _box(reading: Reading) -> tuple[int, int] | None:
 def _export(reading: Reading) -> Params:
     if "export" not in reading.wishes:
         return {}
-    return {**default_export(reading), **export(reading)}
+    said = export(reading)
+    if _transparent(reading) and said.get("format") == DEFAULT_FORMAT:
+        del said["format"]
+    return {**default_export(reading), **said}
 
 
 def default_export(reading: Reading) -> Params:
-    """A cut-out keeps its transparency."""
-    cut = _cut(reading) is not None or (_crop(reading) is not None and not background(reading))
-    return {"format": "png" if cut else DEFAULT_FORMAT, "quality": DEFAULT_QUALITY}
+    """A cut-out keeps its transparency, which a JPEG has not."""
+    return {"format": "png" if _transparent(reading) else DEFAULT_FORMAT, "quality": DEFAULT_QUALITY}
+
+
+def _transparent(reading: Reading) -> bool:
+    return _cut(reading) is not None or (_crop(reading) is not None and not background(reading))
+
+
+def ignored(reading: Reading) -> list[Mark]:
+    """What is said and no step takes: a margin around nothing that is cut out, JPEG for what is transparent."""
+    unused = [("cut", "margin")] if _crop(reading) is None else []
+    if _transparent(reading) and _word(reading, "export", "format") == DEFAULT_FORMAT:
+        unused.append(("export", "format"))
+    wishes = [(reading.wishes[owner], field) for owner, field in unused if _says(reading, owner, field)]
+    # What a preset's own brief asked for is no word of this one.
+    return [each.chosen[field] for each, field in wishes if each.chosen[field] in each.said]
 
 
 def _told(*names: str) -> Callable[[Mapping[str, Any]], str]:

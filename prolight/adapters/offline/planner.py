@@ -15,6 +15,7 @@ from prolight.adapters.offline.operations import (
     RESIZING,
     Operation,
     default_export,
+    ignored,
 )
 from prolight.adapters.offline.ranges import beyond_range
 from prolight.adapters.offline.reading import ROLES, Reading, read
@@ -72,7 +73,7 @@ def _planned(reading: Reading, tools: ToolSchemas) -> Plan:
         steps.append(Step(id=_step_id(len(steps)), tool=EXPORT, params=params, why="the finished picture"))
     steps = list(_masked(steps, tools))
     without_step = [mark for owner, wishes in reading.wishes.items() if owner not in served for mark in wishes.said]
-    phrases = _packed(reading.not_understood(without_step))
+    phrases = _packed(reading.not_understood([*without_step, *ignored(reading)]))
     return Plan(steps=tuple(steps), summary=summary(steps, reading.excluded), not_understood=tuple(phrases))
 
 

@@ -25,6 +25,7 @@ SIDES = dict.fromkeys(("wide", "width"), "size.width") | dict.fromkeys(("high", 
 TIMES = frozenset({"x", "times", "×"})
 FACTORS = {2.0, 4.0}
 """By which pictures can be enlarged."""
+TONES = {"shadows": "tones.shadows_ev", "highlights": "tones.highlights_ev"}
 IN_PERCENT = {"contrast": "contrast.contrast", "saturation": "contrast.saturation", "margin": "cut.margin"}
 NAMES: dict[tuple[str, ...], Kind] = {
     ("azimuth",): Kind.AZIMUTH,
@@ -125,7 +126,17 @@ def _ratio(tokens: Sequence[Token], at: int) -> Found | None:
 
 def _settings(tokens: Sequence[Token], at: int) -> Found | None:
     """`1600x1600 px`, `1200 px wide`, `4x`, `10 % margin`, `90 % of the frame`, `contrast +15 %`, `balance 4800 K`."""
-    return _box(tokens, at) or _figure(tokens, at) or _percent_behind(tokens, at) or _balance(tokens, at)
+    readers = (_box, _figure, _percent_behind, _balance, _tones)
+    return next((found for reader in readers if (found := reader(tokens, at))), None)
+
+
+def _tones(tokens: Sequence[Token], at: int) -> Found | None:
+    """`shadows +1 EV`, `highlights down half a stop`."""
+    sets = TONES.get(_text(tokens, at))
+    found = _stops(tokens, _skip(tokens, at + 1)) if sets and at + 1 < len(tokens) else None
+    if sets is None or found is None or found[0].kind is Kind.AMOUNT:
+        return None
+    return Meaning(Kind.SETTING, found[0].value, sets), found[1]
 
 
 def _box(tokens: Sequence[Token], at: int) -> Found | None:
@@ -164,6 +175,8 @@ def _percent_behind(tokens: Sequence[Token], at: int) -> Found | None:
 
 
 def _balance(tokens: Sequence[Token], at: int) -> Found | None:
+    if _text(tokens, at) == "set":
+        at = _skip(tokens, at + 1)
     if [token.text for token in tokens[at : at + 2]] != ["white", "balance"]:
         return None
     value_at = _skip(tokens, at + 2)

@@ -60,6 +60,8 @@ PHRASES: Phrases = (
     | _set("neutralise the colours, neutralize the colors, neutralise the colour, correct the colours", NEUTRALISE)
     | _say("cool the picture down, cool the image down, cool the photo down", (Kind.PICTURE, ""), (Kind.TINT, 7500))
     | _say("warm the picture up, warm the image up, warm the photo up", (Kind.PICTURE, ""), (Kind.TINT, 3800))
+    | _set("warmer white balance, warm white balance", NEUTRALISE, ("balance.kelvin", 3800.0))
+    | _set("cooler white balance, cool white balance", NEUTRALISE, ("balance.kelvin", 7500.0))
     # shadows and highlights
     | _set(
         _each("{verb} the shadows", verb="lift, open, open up, raise, brighten, recover, fill in"),
@@ -72,7 +74,7 @@ PHRASES: Phrases = (
         _each("{verb} the highlights", verb="recover, tame, pull down, bring down, lower, save, rein in, reduce"),
         ("tones.highlights_ev", -0.7),
     )
-    | _set("pull the highlights down, bring the highlights down", ("tones.highlights_ev", -0.7))
+    | _set("pull the highlights down, bring the highlights down, darken the highlights", ("tones.highlights_ev", -0.7))
     | _set(_each("{verb} the highlights", verb="lift, raise, brighten"), ("tones.highlights_ev", 0.7))
     # contrast and saturation
     | _set("more contrast, high contrast, higher contrast, add contrast, contrasty", ("contrast.contrast", 0.3))
@@ -105,7 +107,8 @@ PHRASES: Phrases = (
     | _set("trimmed cut out, cropped cut out, crop it out, crop out the subject, crop out the product", CUT, CROP)
     | _set(_each("{verb} the background", verb="blur, defocus, throw out of focus"), ("blur.blur", 0.5))
     | _set("blurred background, blurry background, background blur, background blurred", ("blur.blur", 0.5))
-    | _set("background out of focus, shallow depth of field, bokeh", ("blur.blur", 0.5))
+    | _set("background out of focus, throw the background out of focus", ("blur.blur", 0.5))
+    | _set("shallow depth of field, bokeh", ("blur.blur", 0.5))
     # the shop's picture
     | _set("product shot, product shots, packshot, pack shot, catalogue shot, catalog shot", ("shot.made", 1.0))
     | _set("studio product shot, e commerce shot, ecommerce shot", ("shot.made", 1.0))
@@ -119,11 +122,14 @@ PHRASES: Phrases = (
     | _set("google shopping, google merchant, google merchant center", ("shop.preset", "google-shopping"))
     | _set("shopify, shopify store, shopify shop", ("shop.preset", "shopify"))
     | _set("instagram square, square instagram post, instagram post", ("shop.preset", "instagram-square"))
-    | _set("instagram portrait, instagram portrait post", ("shop.preset", "instagram-portrait"))
+    | _set("square for instagram", ("shop.preset", "instagram-square"))
+    | _set("instagram portrait, portrait for instagram, instagram portrait post", ("shop.preset", "instagram-portrait"))
     # size
     | _set("upscale, enlarge, larger, bigger, double the resolution, double the size", ("enlarge.factor", 2.0))
     | _set("increase the resolution, increase resolution, twice the size, twice as large", ("enlarge.factor", 2.0))
     | _set("cropped, crop to fill, fill and crop", ("size.fit", "cover"))
+    | _set("enlarge it twofold, enlarge twofold, twofold", ("enlarge.factor", 2.0))
+    | _set("quadruple the resolution, enlarge it fourfold, fourfold", ("enlarge.factor", 4.0))
     | _set("padded, pad it, with padding", ("size.fit", "pad"))
     | _set("fit inside, fit within, inside", ("size.fit", "inside"))
     # words that say nothing of their own
