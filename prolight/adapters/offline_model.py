@@ -20,7 +20,7 @@ from prolight.adapters.offline.critic import critique
 from prolight.adapters.offline.planner import ToolSchemas, plan
 from prolight.errors import CallRejected
 from prolight.ports import ChatReply, ChatRequest
-from prolight.schemas import Finding, Plan, refusal
+from prolight.schemas import Finding, Plan, Target, refusal
 
 MODEL_VERSION = "offline-rules-1"
 
@@ -45,6 +45,7 @@ class _PlannerFacts(_Facts):
 class _CriticFacts(_Facts):
     plan: Plan
     earlier_findings: tuple[Finding, ...] = ()
+    preset: Target | None = None
 
 
 class OfflineModel:
@@ -79,7 +80,12 @@ def _planned(facts: Mapping[str, Any]) -> str:
 def _judged(facts: Mapping[str, Any]) -> str:
     asked = _CriticFacts.model_validate(facts)
     judged = critique(
-        asked.plan, asked.brief, asked.schemas, inspection=asked.inspection, earlier=asked.earlier_findings
+        asked.plan,
+        asked.brief,
+        asked.schemas,
+        inspection=asked.inspection,
+        earlier=asked.earlier_findings,
+        target=asked.preset,
     )
     return judged.model_dump_json(exclude={"plan_hash"})
 
