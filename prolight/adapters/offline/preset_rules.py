@@ -10,7 +10,7 @@ from prolight.adapters.offline.case import Case
 from prolight.adapters.offline.light_rules import UNUSABLE_MASK
 from prolight.adapters.offline.lights import number
 from prolight.adapters.offline.operations import CROP, ENLARGE, EXPORT, GROUNDS, PRODUCT_SHOT, RESIZE
-from prolight.adapters.offline.remarks import blocking
+from prolight.adapters.offline.remarks import advice, blocking
 from prolight.schemas import Finding, Requirements, Step
 
 MOST_ENLARGED = 4.0
@@ -67,6 +67,11 @@ def shot(case: Case) -> Iterator[Finding]:
     if case.target is None:
         return
     name, asked = case.target.name, case.target.required
+    if asked.min_fill_percent and case.plan.steps and not case.steps(PRODUCT_SHOT):
+        message = (
+            f"{name} asks for a subject on {asked.min_fill_percent:g} % of the frame, and no product shot sets that"
+        )
+        yield advice("preset.fill", message)
     for step in case.steps(PRODUCT_SHOT)[-1:]:
         if asked.shadow == "none" and step.params.get("shadow", "none") != "none":
             message = f"{name} takes no shadow, and {step.id} draws one"

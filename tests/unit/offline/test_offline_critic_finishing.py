@@ -269,6 +269,12 @@ def test_a_product_shot_that_misses_the_preset_is_set_to_what_meets_it(
     assert params.items() <= after.steps[0].params.items() and again.verdict is Verdict.ACCEPT
 
 
+def test_a_plan_that_leaves_the_fill_to_chance_is_told_so() -> None:
+    laid = step("s1", "replace_background", color="#ffffff")
+    found = judged(laid, OUT, target=AMAZON)
+    assert found.ok and "85 % of the frame" in finding(found, "preset.fill").message
+
+
 def test_a_format_that_the_preset_does_not_take_is_changed() -> None:
     after, again = mended(SHOT, step("s2", "export", "$s1", format="webp"), target=AMAZON)
     assert after.steps[1].params["format"] == "jpeg" and again.verdict is Verdict.ACCEPT
