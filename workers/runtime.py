@@ -66,7 +66,7 @@ class Runtime:
         self.slots = self.settings.slots
         self.stages: tuple[Stage, ...] = ()
         self.hostname = ""
-        self.process_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{os.getpid()}"
+        self.process_id = ""
         self.working: dict[str, Working] = {}
         self.ear = Ear()
         self._heard = self._answered = 0
@@ -94,6 +94,7 @@ class Runtime:
     def start(self, *, slots: int, stages: tuple[Stage, ...]) -> None:
         """Returns when the store is connected and this process is known to it. Raises `StoreRefused`."""
         self.slots, self.stages = slots, stages
+        self.process_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{os.getpid()}"  # a fork is another process
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="prolight-loop", daemon=True).start()
         self._on_loop(self._open()).result()

@@ -190,7 +190,9 @@ class Arena(Fleet):
             assert process.poll() is None, self.log(name)
             return next((each.id for each in await self.client.store.processes() if each.pid == process.pid), None)
 
-        worker = Worker(name, process, await until(known, what=f"{name} announces itself: {log}"))
+        identity = await until(known, what=f"{name} announces itself: {log}")
+        assert identity not in {line.process for line in self.processes}, f"{name} takes itself for another process"
+        worker = Worker(name, process, identity)
         self.alive.append(worker)
         self._note(worker, "started")
         return worker

@@ -44,7 +44,8 @@ def _spent_as_settled(facts: Facts, written: Written) -> Violation | None:
             continue
         if before and before.unclear and entry.status == "started" and _never_happened(facts, written, key, before):
             least -= before.quote_usd if before.status == "unknown" else Decimal(0)
-            continue  # asked in doubt, the other side said so: it was given back, in this very commit perhaps
+            most += before.quote_usd if before.cleared and before.status == "started" else Decimal(0)
+            continue  # the other side said so, and it was given back; or its word was lost, and a person sends again
         match entry.status:
             case "done" if before and before.status == "unknown":
                 pass  # adopted: what it may have cost was put down when its outcome became unknown
