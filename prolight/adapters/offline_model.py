@@ -17,10 +17,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prolight.adapters.offline.critic import critique
-from prolight.adapters.offline.planner import ToolSchemas, plan
+from prolight.adapters.offline.planner import plan
+from prolight.adapters.offline.tools import ToolSchemas
 from prolight.errors import CallRejected
 from prolight.ports import ChatReply, ChatRequest
-from prolight.schemas import Finding, Plan, refusal
+from prolight.schemas import Finding, Plan, Target, refusal
 
 MODEL_VERSION = "offline-rules-2"
 
@@ -31,7 +32,7 @@ class _Facts(BaseModel):
     brief: str
     tools: dict[str, dict[str, Any]] = Field(default_factory=dict)
     inspection: dict[str, Any] | None = None
-    preset: dict[str, Any] | None = None
+    preset: Target | None = None
 
     @property
     def schemas(self) -> ToolSchemas:
@@ -74,7 +75,7 @@ class OfflineModel:
 
 def _planned(facts: Mapping[str, Any]) -> str:
     asked = _PlannerFacts.model_validate(facts)
-    shop = str((asked.preset or {}).get("name", ""))
+    shop = asked.preset.name if asked.preset else ""
     made = plan(asked.brief, asked.schemas, findings=asked.findings, previous=asked.previous_plan, shop=shop)
     return made.model_dump_json()
 
@@ -82,7 +83,12 @@ def _planned(facts: Mapping[str, Any]) -> str:
 def _judged(facts: Mapping[str, Any]) -> str:
     asked = _CriticFacts.model_validate(facts)
     judged = critique(
-        asked.plan, asked.brief, asked.schemas, inspection=asked.inspection, earlier=asked.earlier_findings
+        asked.plan,
+        asked.brief,
+        asked.schemas,
+        inspection=asked.inspection,
+        earlier=asked.earlier_findings,
+        target=asked.preset,
     )
     return judged.model_dump_json(exclude={"plan_hash"})
 

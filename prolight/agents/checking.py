@@ -17,6 +17,7 @@ from prolight.guardrails import Policy
 from prolight.ports import Tool, ToolGateway
 from prolight.schemas import Artifact, Check, Miss, Target
 
+MOST_SAID = 16
 NO_CHECKER = f"no tool {CHECKER} is offered"
 
 
@@ -49,7 +50,9 @@ async def _checked(picture: Artifact, target: Target, work: Work, gateway: ToolG
     try:
         answer = await _measured(picture, target, work, gateway, tool)
         said = _Said.model_validate(answer)
-        return Check(picture_id=picture.id, preset=target.name, met=said.met, misses=said.misses, advice=said.advice)
+        return unchecked.evolve(
+            met=said.met and not said.misses, misses=said.misses[:MOST_SAID], advice=said.advice[:MOST_SAID], why=""
+        )
     except (CallError, BudgetExceeded) as error:
         return unchecked.evolve(why=str(error)[:300])
     except ValidationError:
@@ -59,11 +62,8 @@ async def _checked(picture: Artifact, target: Target, work: Work, gateway: ToolG
 async def _measured(
     picture: Artifact, target: Target, work: Work, gateway: ToolGateway, tool: Tool
 ) -> Mapping[str, Any]:
-    arguments = {
-        "picture": picture.id,
-        "required": target.required.told(),
-        "recommended": target.recommended.told(),
-    }
+    asked = {"required": target.required.told(), "recommended": target.recommended.told()}
+    arguments = {"picture": picture.id, **asked}
     call = Call(
         key=call_key(work.run.journal_id, "check", picture.id),
         name=tool.name,

@@ -230,7 +230,7 @@ async def _sheet(client: AsyncClient, lines: Sequence[Line]) -> bytes:
 def _word(line: Line) -> str:
     if not (line.result and line.result.outputs):
         return line.state
-    return f"{'✗ ' if line.result.reason else ''}{line.name}"
+    return f"{'missed: ' if line.result.reason else ''}{line.name}"
 
 
 def _summary(look: Look) -> dict[str, Any]:

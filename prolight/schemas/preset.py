@@ -102,4 +102,8 @@ class Check(Value):
         """What speaks against it; none for one that is met."""
         if self.met is None:
             return (f"preset {self.preset} not checked: {self.why}",)
-        return tuple(f"preset {self.preset} missed, {miss}" for miss in self.misses)
+        if self.met:
+            return ()
+        return tuple(f"preset {self.preset} missed, {miss}" for miss in self.misses) or (
+            f"preset {self.preset} missed",
+        )

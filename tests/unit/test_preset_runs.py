@@ -96,6 +96,11 @@ async def test_without_a_preset_nothing_is_checked() -> None:
     assert (here.tools.names, run.checks) == (["t.light"], ())
 
 
+async def test_a_checker_that_says_missed_and_not_why_is_believed() -> None:
+    _, run = await carried_out(ToolResult({"met": False, "misses": []}))
+    assert run.missed == ("preset amazon-main missed",)
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [

@@ -8,9 +8,9 @@ from typing import Any
 from prolight.adapters.offline import fixes
 from prolight.adapters.offline.case import Case, light
 from prolight.adapters.offline.lights import Light, lights, number, style
-from prolight.adapters.offline.planner import BACKGROUND, RELIGHT
 from prolight.adapters.offline.reading import ROLES
 from prolight.adapters.offline.remarks import advice, blocking
+from prolight.adapters.offline.tools import RELIGHT, REPLACE
 from prolight.adapters.offline.vocabulary import NEUTRAL_KELVIN
 from prolight.schemas import Finding
 
@@ -26,7 +26,7 @@ def contradictions(case: Case) -> Iterator[Finding]:
 
 
 def style_and_background(case: Case) -> Iterator[Finding]:
-    for step in case.steps(BACKGROUND):
+    for step in case.steps(REPLACE):
         luma, wanted = _luma(str(step.params.get("color", ""))), style(case.reading)
         if luma is not None and wanted == "high-key" and luma < DARK:
             yield blocking(
@@ -78,7 +78,7 @@ def unwanted(case: Case) -> Iterator[Finding]:
         for role in sorted(excluded & {role for role in ROLES if light(step, role)}):
             message = f"the brief wants no {role}, and {step.id} makes one"
             yield blocking(f"brief.unwanted-{role}", message, step.id, fixes.drop(role))
-    for replaced in case.steps(BACKGROUND) if "background" in excluded else ():
+    for replaced in case.steps(REPLACE) if "background" in excluded else ():
         message = f"the brief keeps the background, and {replaced.id} replaces it"
         yield blocking("brief.unwanted-background", message, replaced.id, fixes.DROP_STEP)
 

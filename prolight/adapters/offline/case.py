@@ -8,20 +8,22 @@ from functools import cached_property
 from typing import Any
 
 from prolight.adapters.offline import fixes
-from prolight.adapters.offline.planner import ToolSchemas
 from prolight.adapters.offline.ranges import beyond_range
 from prolight.adapters.offline.reading import Reading
-from prolight.schemas import Plan, Step
+from prolight.adapters.offline.tools import ToolSchemas
+from prolight.schemas import Plan, Step, Target
 
 
 @dataclass(frozen=True)
 class Case:
-    """A plan, the brief that it is for, the picture's measurements, and the tools' input schemas."""
+    """A plan, the brief and the preset that it is for, the picture's measurements, and the tools' input schemas."""
 
     proposed: Plan
     reading: Reading
     inspection: Mapping[str, Any] | None
     tools: ToolSchemas
+    target: Target | None = None
+    """What the finished picture will be held to."""
 
     @cached_property
     def plan(self) -> Plan:
@@ -30,6 +32,16 @@ class Case:
 
     def steps(self, tool: str) -> tuple[Step, ...]:
         return tuple(step for step in self.plan.steps if step.tool == tool)
+
+    def behind(self, step: Step) -> tuple[Step, ...]:
+        """The steps that its picture has been through, the nearest first."""
+        made = {one.id: one for one in self.plan.steps}
+        passed: list[Step] = []
+        source = str(step.params.get("picture", "")).removeprefix("$")
+        while (one := made.get(source)) is not None:
+            passed.append(one)
+            source = str(one.params.get("picture", "")).removeprefix("$")
+        return tuple(passed)
 
     def measured(self, name: str) -> float | None:
         """A number of the inspection, if there is one."""

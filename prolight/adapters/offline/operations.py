@@ -20,14 +20,24 @@ from typing import Any
 from prolight.adapters.offline.lights import BEHIND_DEG, background, export, exposure_ev, lights, number, tidy
 from prolight.adapters.offline.marks import Mark
 from prolight.adapters.offline.reading import ROLES, Reading
+from prolight.adapters.offline.tools import (
+    BLUR,
+    CONTRAST,
+    CROP,
+    ENHANCE,
+    ENLARGE,
+    EXPORT,
+    EXPOSURE,
+    PRODUCT_SHOT,
+    RELIGHT,
+    REMOVE,
+    REPLACE,
+    RESIZE,
+    WHITE_BALANCE,
+)
 from prolight.adapters.offline.vocabulary import NEUTRAL_KELVIN
 
 Params = dict[str, Any]
-BALANCE, EXPOSURE, RELIGHT = "studio.white_balance", "studio.adjust_exposure", "studio.relight"
-CONTRAST, DETAIL = "studio.adjust_contrast", "studio.enhance_image"
-BLUR, CUT, CROP = "studio.blur_background", "studio.remove_background", "studio.crop_out_foreground"
-BACKGROUND, SHOT = "studio.replace_background", "studio.product_shot"
-ENLARGE, RESIZE, EXPORT = "studio.increase_resolution", "studio.resize", "studio.export"
 DEFAULT_FORMAT, DEFAULT_QUALITY = "jpeg", 92
 WHITE = "#ffffff"
 
@@ -225,20 +235,17 @@ def _told_export(params: Mapping[str, Any]) -> str:
 
 
 OPERATIONS = (
-    Operation(BALANCE, ("balance", "picture"), _balance, _told_balance),
+    Operation(WHITE_BALANCE, ("balance", "picture"), _balance, _told_balance),
     Operation(EXPOSURE, ("picture", "tones"), _exposure, _told_exposure),
     Operation(RELIGHT, (*ROLES, "picture"), _relight, _told_relight),
     Operation(CONTRAST, ("contrast",), _contrast, _told("amount", "saturation")),
-    Operation(DETAIL, ("detail",), _detail, _told("denoise", "local_contrast", "sharpen")),
+    Operation(ENHANCE, ("detail",), _detail, _told("denoise", "local_contrast", "sharpen")),
     Operation(BLUR, ("blur",), _blur, lambda params: "blur the background"),
-    Operation(CUT, ("cut",), _cut, lambda params: "remove the background"),
+    Operation(REMOVE, ("cut",), _cut, lambda params: "remove the background"),
     Operation(CROP, ("cut",), _crop, lambda params: "cut the subject out and crop to it"),
-    Operation(BACKGROUND, ("background", "cut"), _background, lambda params: f"put the subject on {params['color']}"),
-    Operation(SHOT, ("shot", "background", "size", "cut", "shop"), _shot, _told_shot),
+    Operation(REPLACE, ("background", "cut"), _background, lambda params: f"put the subject on {params['color']}"),
+    Operation(PRODUCT_SHOT, ("shot", "background", "size", "cut", "shop"), _shot, _told_shot),
     Operation(ENLARGE, ("enlarge",), _enlarge, lambda params: f"enlarge {params.get('factor')} times"),
     Operation(RESIZE, ("size", "shop"), _resize, _told_resize),
     Operation(EXPORT, ("export",), _export, _told_export),
 )
-RESIZING = frozenset({CROP, SHOT, ENLARGE, RESIZE})
-CUTTING = frozenset({CUT, CROP})
-"""What makes a picture whose own alpha is the mask from there on."""

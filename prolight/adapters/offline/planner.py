@@ -6,27 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prolight.adapters.offline import fixes
-from prolight.adapters.offline.operations import (
-    BACKGROUND,
-    CUTTING,
-    EXPORT,
-    OPERATIONS,
-    RELIGHT,
-    RESIZING,
-    Operation,
-    default_export,
-    ignored,
-)
+from prolight.adapters.offline.operations import OPERATIONS, Operation, default_export, ignored
 from prolight.adapters.offline.ranges import beyond_range
 from prolight.adapters.offline.reading import ROLES, Reading, read
+from prolight.adapters.offline.tools import CLEARS, EXPORT, SIZES, ToolSchemas
 from prolight.errors import InvalidInput
 from prolight.presets import preset
 from prolight.schemas import INPUT, Finding, Plan, Step
 
 MAX_PHRASES, MAX_PHRASE_CHARS, MAX_WHY_CHARS, MAX_SUMMARY_CHARS = 32, 200, 400, 600
-ToolSchemas = Mapping[str, Mapping[str, Any]]
-"""The JSON Schema of each tool's input, by `server.tool` name."""
-__all__ = ["BACKGROUND", "EXPORT", "RELIGHT", "ToolSchemas", "plan", "summary"]
 
 
 def plan(
@@ -81,7 +69,7 @@ def _wanted(reading: Reading, tools: ToolSchemas) -> Iterable[tuple[Operation, M
     """What the brief asks for and these tools can do."""
     for operation in OPERATIONS:
         params = operation.params(reading)
-        asked = params is not None if operation.tool in CUTTING else bool(params)
+        asked = params is not None if operation.tool in CLEARS else bool(params)
         if asked and operation.tool in tools:
             yield operation, params or {}
 
@@ -103,7 +91,7 @@ def _masked(steps: Sequence[Step], tools: ToolSchemas) -> tuple[Step, ...]:
     """
     made: list[Step] = []
     for step in steps:
-        fits = made and not any(before.tool in RESIZING | CUTTING for before in made)
+        fits = made and not any(before.tool in SIZES | CLEARS for before in made)
         takes = "mask_of" in tools.get(step.tool, {}).get("properties", {})
         params = {name: value for name, value in step.params.items() if (name, value) != ("mask_of", INPUT)}
         own = {"mask_of": INPUT} if fits and takes and "mask_of" not in params else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prolight.cli import run as prolight
+from prolight.presets import preset
 
 VASE = str(Path(__file__).parents[2] / "photos" / "demo-vase.jpg")
 pytestmark = pytest.mark.usefixtures("home")
@@ -37,6 +38,15 @@ def test_the_record_holds_plan_verdict_figures_and_cost(capsys: pytest.CaptureFi
     assert (told["critique"]["verdict"], told["waits_for"], told["error"]) == ("accept", [], None)
     assert told["inspection"]["width"] > 0
     assert (told["estimated_cost_usd"], told["spent_usd"]) == ("0", "0")
+
+
+def test_a_preset_brings_its_brief_and_is_judged_against(capsys: pytest.CaptureFixture[str]) -> None:
+    assert prolight(["submit", VASE, "--preset", "ebay", "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["preset"], told["brief"]) == ("ebay", preset("ebay").brief)
+    prolight(["submit", VASE, "export as webp", "--preset", "etsy", "--dry-run", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["plan"]["steps"][-1]["params"]["format"] == "jpeg", "the Critic had the Planner set it"
 
 
 def test_a_plan_that_would_wait_for_a_person_says_for_what(capsys: pytest.CaptureFixture[str]) -> None:

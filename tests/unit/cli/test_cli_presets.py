@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
 
 from prolight import presets
+from prolight.batches import Line, Result
 from prolight.cli import run
+from prolight.cli.batch import _report, _word
 from prolight.cli.presets import WORDS, in_words
-from prolight.schemas import Requirements
+from prolight.schemas import Artifact, Requirements
 
 
 def test_every_preset_is_listed_with_what_it_requires(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,3 +53,13 @@ def test_something_has_to_say_what_to_make(command: list[str], capsys: pytest.Ca
 def test_there_are_words_for_everything_that_can_be_required() -> None:
     assert list(WORDS) == list(Requirements.model_fields)
     assert in_words(Requirements()) == "nothing"
+
+
+def test_a_batch_tells_a_missed_preset_in_its_csv_and_on_its_contact_sheet() -> None:
+    made = Artifact(id="a" * 64, media_type="image/jpeg", size_bytes=1, width=1, height=1)
+    met = Line(0, "chair.jpg", "b.0", "COMPLETED", Result(state="COMPLETED", outputs=(made,)))
+    missed = Line(1, "lamp.jpg", "b.1", "COMPLETED", Result(state="COMPLETED", outputs=(made,), reason="missed, fill"))
+    waits = Line(2, "vase.jpg", "b.2", "WAITS", None)
+    assert [_word(line) for line in (met, missed, waits)] == ["chair.jpg", "missed: lamp.jpg", "WAITS"]
+    rows = csv.DictReader(io.StringIO(_report([met, missed], {}).decode()))
+    assert [row["reason"] for row in rows] == ["", "missed, fill"]

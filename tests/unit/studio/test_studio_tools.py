@@ -418,3 +418,11 @@ async def test_the_stored_result_is_lossless_to_the_next_step(bench: Bench, tmp_
         decode(await bench.store.get(read.artifact.id)).pixels,
         decode(await bench.store.get(made["artifact"]["id"])).pixels,
     )
+
+
+async def test_a_check_answers_figures_and_what_is_missed_with_its_remedy(bench: Bench) -> None:
+    picture = await bench.photo(HELMET)
+    said = await bench.call("check_picture", picture=picture, required={"formats": ["jpeg"], "min_long_side_px": 500})
+    assert (said["met"], [miss["rule"] for miss in said["misses"]]) == (False, ["format"])
+    assert (said["figures"]["width"], said["figures"]["height"], said["figures"]["format"]) == (487, 500, "png")
+    assert "required.least" in await bench.refusal("check_picture", picture=picture, required={"least": 5})
