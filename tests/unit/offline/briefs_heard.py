@@ -1,7 +1,7 @@
-"""The same wishes in other mouths: retouchers, catalogue managers and sellers, who never saw the first table.
+"""The same wishes in other words than the first table's, as retouchers, catalogue managers and sellers put them.
 
-Written without the grammar, to be read by it afterwards: what the first table says in one way is said here in others.
-Magnitudes are those of `briefs_tools` (more contrast 0.3, half of it for "a touch"); a shop's figures are its preset's.
+Written with the first table in view, whose magnitudes these are (more contrast 0.3, half of it for "a touch"), and
+before the grammar of the whole studio was seen; a shop's figures are its preset's.
 """
 
 from __future__ import annotations
