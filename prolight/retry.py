@@ -65,7 +65,7 @@ class Sparing:
     """
 
     share: float = 0.1
-    burst: int = 10
+    burst: int = 64
     window: timedelta = timedelta(seconds=60)
     longest_pause: timedelta = timedelta(minutes=10)
 

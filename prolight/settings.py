@@ -115,8 +115,8 @@ class Settings(BaseSettings):
     most specific word counts: the tool's, the stage's, the three settings above."""
     retry_budget_share: float = Field(default=0.1, ge=0, le=1)
     """All workers together retry so often on one dependency, as a share of the calls they begin …"""
-    retry_budget_burst: int = Field(default=10, ge=0)
-    """… beyond so many, which are free …"""
+    retry_budget_burst: int = Field(default=64, ge=0)
+    """… beyond so many, which are free: what one lost connection takes down in a worker process, all its slots …"""
     retry_budget_window_seconds: float = Field(default=60, ge=1, le=3600)
     """… in any time of this length."""
     cool_cap_seconds: float = Field(default=600, gt=0)

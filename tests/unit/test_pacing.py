@@ -19,7 +19,7 @@ from prolight.journal import Journal
 from prolight.ledger import Entry, answered
 from prolight.lifecycle import released
 from prolight.pacing import SPREAD, is_retry
-from prolight.retry import RetryChange, RetryPolicies, RetryPolicy, Sparing
+from prolight.retry import DEFAULT_SPARING, RetryChange, RetryPolicies, RetryPolicy, Sparing
 from prolight.schemas import Stage, State
 from prolight.sweeper import settle_overdue
 from prolight.writer import Writer
@@ -280,9 +280,10 @@ async def test_a_tool_and_a_stage_have_policies_of_their_own() -> None:
         assert outside.sent == tries
 
 
-async def fleet_of_runs(count: int, *, step: timedelta, error: CallError) -> World:
+async def fleet_of_runs(count: int, *, step: timedelta, error: CallError, sparing: Sparing = DEFAULT_SPARING) -> World:
     """So many runs, each with one call of a tool that always fails like this."""
-    here = World(ScriptedTools({"t.light": tool("light")}), deadlines=Deadlines(step=step))
+    store = WatchedStore(sparing=sparing)
+    here = World(ScriptedTools({"t.light": tool("light")}), deadlines=Deadlines(step=step), store=store)
     for number in range(count):
         await here.add(executing(steps("light"), here.tools, run_id=f"r{number}", budget_usd=Decimal(1)))
     here.tools.script["t.light"] = [error] * 100_000
@@ -315,7 +316,7 @@ async def test_with_a_dependency_wholly_down_calls_stay_below_what_was_offered_a
 
 
 async def test_an_outage_of_minutes_gets_no_more_than_the_burst_in_each(time_passes: Callable[[World], None]) -> None:
-    here = await fleet_of_runs(40, step=seconds(300), error=BROKEN)
+    here = await fleet_of_runs(40, step=seconds(300), error=BROKEN, sparing=Sparing(burst=10))
     time_passes(here)
     left = await work_until_all_ended(here)
     retries = left[40:]
