@@ -54,7 +54,7 @@ async def test_every_picture_is_the_one_that_its_step_recorded(tmp_path: Path) -
         assert len(recorded) == len(run.plan.steps) == 3
         for artifact_id in recorded:
             assert hashlib.sha256(await fleet.client.download(artifact_id)).hexdigest() == artifact_id
-        assert [turn.model for turn in run.turns[:2]] == ["offline-rules-1", "offline-rules-1"]
+        assert [turn.model for turn in run.turns[:2]] == ["offline-rules-2", "offline-rules-2"]
 
 
 async def test_a_run_that_is_cancelled_at_work_lets_go_and_ends(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def finished_run(**changes: Any) -> RunContext:
     lock = Lock(
         plan_hash="a" * 64,
         input_sha256=sha256(BEFORE),
-        model_version="offline-rules-1",
+        model_version="offline-rules-2",
         prompt_hash="b" * 64,
         seed=7,
         tool_pins={"studio.relight": "c" * 64},
@@ -95,7 +95,7 @@ def finished_run(**changes: Any) -> RunContext:
         "exec_result": ExecutionResult(steps=results, outputs=(artifact(AFTER),)),
         "lock": lock,
         "turns": (
-            Turn(stage=Stage.PLAN, queued_at=100.0, started_at=100.5, finished_at=102.0, model="offline-rules-1"),
+            Turn(stage=Stage.PLAN, queued_at=100.0, started_at=100.5, finished_at=102.0, model="offline-rules-2"),
             Turn(stage=Stage.EXECUTE, queued_at=102.0, started_at=103.0, finished_at=110.0, attempts=2),
         ),
         "usage": Usage(input_tokens=1200, output_tokens=34),
@@ -463,7 +463,7 @@ class TestRecord:
         text = page_of(finished_run()).text
         for fact in (
             "run-1",
-            "offline-rules-1",
+            "offline-rules-2",
             "a" * 64,
             "b" * 64,
             "c" * 64,
