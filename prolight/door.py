@@ -126,7 +126,7 @@ class Door:
             now=self.store.now(),
             deadlines=self.settings.deadlines,
         )
-        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"})
+        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"}, exclude_defaults=True)
         run_id, _ = await self.store.create(
             decision, fingerprint=fingerprint(asked), idempotency_key=request.idempotency_key
         )

@@ -39,7 +39,7 @@ class RedisBatches:
         for numbers in in_parts(len(pictures)):
             parts = [part for number in numbers for part in (number, pictures[number].model_dump_json())]
             await self._script("batch_pictures", batch.batch_id, milliseconds(UNCLAIMED), *parts)
-        _, how = await self._script("batch_create", batch.batch_id, batch.total, batch.model_dump_json(), self._keep_ms)
+        _, how = await self._script("batch_create", batch.batch_id, batch.total, _document(batch), self._keep_ms)
         if how == "incomplete":
             raise StoreRefused(f"batch {batch.batch_id}: its list of pictures is not whole; ask again")
 
@@ -76,7 +76,7 @@ class RedisBatches:
             look.ver,
             look_ms,
             self._keep_ms,
-            batch.model_dump_json(),
+            _document(batch),
             len(made.closes),
             *closed,
             *made.opens,
@@ -100,6 +100,11 @@ class RedisBatches:
         ids = await self._ask("ZREVRANGE", "prolight:batches", 0, limit - 1) if limit > 0 else []
         texts = [await self._ask("HGET", f"prolight:batch:{batch_id}", "document") for batch_id in ids]
         return [Batch.model_validate_json(text) for text in texts if text]
+
+
+def _document(batch: Batch) -> str:
+    """Without defaults: what a newer version adds and a batch does not use, an older one can read."""
+    return batch.model_dump_json(exclude_defaults=True)
 
 
 def in_parts(total: int) -> Iterator[range]:

@@ -185,10 +185,10 @@ def ignored(reading: Reading) -> list[Mark]:
     return [each.chosen[field] for each, field in wishes if each.chosen[field] in each.said]
 
 
-def _told(*names: str) -> Callable[[Mapping[str, Any]], str]:
-    """`name +0.3` for those of these params that are there."""
+def _told(**params_by_word: str) -> Callable[[Mapping[str, Any]], str]:
+    """`word +0.3` for those of these params that are there."""
     return lambda params: ", ".join(
-        f"{name.removesuffix('_ev').replace('_', ' ')} {number(params, name):+g}" for name in names if name in params
+        f"{word.replace('_', ' ')} {number(params, name):+g}" for word, name in params_by_word.items() if name in params
     )
 
 
@@ -238,8 +238,10 @@ OPERATIONS = (
     Operation(WHITE_BALANCE, ("balance", "picture"), _balance, _told_balance),
     Operation(EXPOSURE, ("picture", "tones"), _exposure, _told_exposure),
     Operation(RELIGHT, (*ROLES, "picture"), _relight, _told_relight),
-    Operation(CONTRAST, ("contrast",), _contrast, _told("amount", "saturation")),
-    Operation(ENHANCE, ("detail",), _detail, _told("denoise", "local_contrast", "sharpen")),
+    Operation(CONTRAST, ("contrast",), _contrast, _told(contrast="amount", saturation="saturation")),
+    Operation(
+        ENHANCE, ("detail",), _detail, _told(denoise="denoise", local_contrast="local_contrast", sharpen="sharpen")
+    ),
     Operation(BLUR, ("blur",), _blur, lambda params: "blur the background"),
     Operation(REMOVE, ("cut",), _cut, lambda params: "remove the background"),
     Operation(CROP, ("cut",), _crop, lambda params: "cut the subject out and crop to it"),
