@@ -44,7 +44,7 @@ WHITE = "#ffffff"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`owners` are what of the brief the tool serves; there are no `params` when the brief asks for nothing of it."""
+    """`owners` are what of the brief the tool serves; `params` are None when the brief asks for nothing of it."""
 
     tool: str
     owners: tuple[str, ...]
@@ -67,37 +67,37 @@ def _word(reading: Reading, owner: str, field: str) -> str:
     return str(reading.wishes[owner].chosen[field].value) if _says(reading, owner, field) else ""
 
 
-def _balance(reading: Reading) -> Params:
+def _balance(reading: Reading) -> Params | None:
     asked = _settings(reading, "balance", neutralise="neutralise", kelvin="kelvin")
     warmth = _settings(reading, "picture", kelvin="kelvin")
-    return {"neutralise": 1 if asked else 0, "kelvin": NEUTRAL_KELVIN, **warmth, **asked} if asked or warmth else {}
+    return {"neutralise": 1 if asked else 0, "kelvin": NEUTRAL_KELVIN, **warmth, **asked} if asked or warmth else None
 
 
-def _exposure(reading: Reading) -> Params:
+def _exposure(reading: Reading) -> Params | None:
     ev = 0.0 if reading.lights else exposure_ev(reading)
     tones = _settings(reading, "tones", shadows_ev="shadows_ev", highlights_ev="highlights_ev")
-    return {**({"ev": ev} if ev else {}), **tones}
+    return {**({"ev": ev} if ev else {}), **tones} or None
 
 
-def _relight(reading: Reading) -> Params:
+def _relight(reading: Reading) -> Params | None:
     made: Params = dict(lights(reading))
     ev = exposure_ev(reading)
-    return {**made, **({"exposure_ev": ev} if ev else {})} if made else {}
+    return {**made, **({"exposure_ev": ev} if ev else {})} if made else None
 
 
-def _contrast(reading: Reading) -> Params:
-    return _settings(reading, "contrast", amount="contrast", saturation="saturation")
+def _contrast(reading: Reading) -> Params | None:
+    return _settings(reading, "contrast", amount="contrast", saturation="saturation") or None
 
 
-def _detail(reading: Reading) -> Params:
-    return _settings(reading, "detail", denoise="denoise", local_contrast="local_contrast", sharpen="sharpen")
+def _detail(reading: Reading) -> Params | None:
+    return _settings(reading, "detail", denoise="denoise", local_contrast="local_contrast", sharpen="sharpen") or None
 
 
-def _blur(reading: Reading) -> Params:
+def _blur(reading: Reading) -> Params | None:
     """Nothing where the ground becomes a plain colour: there is nothing left of it to blur."""
     if background(reading) or _shot(reading):
-        return {}
-    return _settings(reading, "blur", amount="blur")
+        return None
+    return _settings(reading, "blur", amount="blur") or None
 
 
 def _cut(reading: Reading) -> Params | None:
@@ -117,15 +117,15 @@ def _crop(reading: Reading) -> Params | None:
     return _settings(reading, "cut", margin_percent="margin")
 
 
-def _background(reading: Reading) -> Params:
+def _background(reading: Reading) -> Params | None:
     color = background(reading)
-    return {"color": color} if color and not _shot(reading) else {}
+    return {"color": color} if color and not _shot(reading) else None
 
 
-def _shot(reading: Reading) -> Params:
+def _shot(reading: Reading) -> Params | None:
     asked = _says(reading, "shot", "made") or _says(reading, "shot", "fill")
     if not asked or "background" in reading.excluded:
-        return {}
+        return None
     width, height = _box(reading) or (2000, 2000)
     return {
         "color": background(reading) or WHITE,
@@ -137,15 +137,15 @@ def _shot(reading: Reading) -> Params:
     }
 
 
-def _enlarge(reading: Reading) -> Params:
-    return _settings(reading, "enlarge", factor="factor")
+def _enlarge(reading: Reading) -> Params | None:
+    return _settings(reading, "enlarge", factor="factor") or None
 
 
-def _resize(reading: Reading) -> Params:
+def _resize(reading: Reading) -> Params | None:
     sides = _settings(reading, "size", width_px="width", height_px="height")
     box = None if _shot(reading) else _box(reading)
     if box is None:
-        return sides
+        return sides or None
     color = background(reading)
     fit = _word(reading, "size", "fit") or ("pad" if color else "cover")
     ground = {"color": color or WHITE} if fit == "pad" else {}
@@ -157,9 +157,9 @@ def _box(reading: Reading) -> tuple[int, int] | None:
     return (int(box[0]), int(box[1])) if len(box) == 2 else None
 
 
-def _export(reading: Reading) -> Params:
+def _export(reading: Reading) -> Params | None:
     if "export" not in reading.wishes:
-        return {}
+        return None
     said = export(reading)
     if _transparent(reading) and said.get("format") == DEFAULT_FORMAT:
         del said["format"]

@@ -69,9 +69,8 @@ def _wanted(reading: Reading, tools: ToolSchemas) -> Iterable[tuple[Operation, M
     """What the brief asks for and these tools can do."""
     for operation in OPERATIONS:
         params = operation.params(reading)
-        asked = params is not None if operation.tool in CLEARS else bool(params)
-        if asked and operation.tool in tools:
-            yield operation, params or {}
+        if params is not None and operation.tool in tools:
+            yield operation, params
 
 
 def _step(number: int, operation: Operation, params: Mapping[str, Any], reading: Reading) -> Step:
