@@ -11,7 +11,7 @@ from prolight.ledger import Entry
 from prolight.lifecycle import PARKED, STAGES
 from prolight.schemas import RunContext, Stage, State
 from tests.chaos.checker.facts import Facts, Violation, ended, look
-from tests.chaos.histories import Audit, Claim, Commit, Create, Refused, RunEnd, TakenBack, Told
+from tests.chaos.histories import Audit, Claim, ClaimEnded, Commit, Create, Refused, RunEnd, TakenBack, Told
 
 KEYS = re.compile(
     r"prolight:(?:run|journal|events|idem|op|claims):(?P<id>.+)"
@@ -20,6 +20,9 @@ KEYS = re.compile(
     r"|prolight\.(?:plan|critique|execute)|_kombu\.binding(?:\.|_permanent\.|_deadlines).*"
     r"|unacked_mutex"  # kombu's, for five minutes at most: a store that dies while it is held keeps it so long
 )
+CRASHES_TO_SUSPECT = 2
+ALONE_WITHIN_SECONDS = 20.0
+"""A suspect's process began its work after up to 13 s where six storms shared two cores, at a load of 27."""
 GONE = ("killed", "terminated", "exited")
 OF_A_RUN = ("prolight:run:", "prolight:journal:", "prolight:events:")
 
@@ -34,12 +37,15 @@ class Stand:
     journal: Mapping[str, Entry]
     process: str
     """Whoever claimed it last."""
+    crashes: int
+    """So often whatever worked on it died or froze, until now."""
 
 
 def everything_ends_in_time(facts: Facts) -> Iterator[Violation | None]:
     """I5: after the last fault no live run stands still for longer than what it waits for, and a bound.
 
-    It may wait for: its back-off, an open call's deadline, the runs before it in the queue, a person until theirs.
+    It may wait for: its back-off, an open call's deadline, the runs before it in the queue, a person until theirs; a
+    suspect for a process of its own.
     """
     bound = 2 * facts.terms.lease + 2 * facts.terms.sweep + facts.terms.slack
     fault = max((fault.at or 0.0 for fault in facts.history.faults if fault.landed), default=0.0)
@@ -60,13 +66,14 @@ def _stands(thread: list[Audit]) -> Iterator[Stand]:
     moves = [record for record in thread if not isinstance(record, Refused | TakenBack | Told)]
     document: RunContext | None = None
     journal: dict[str, Entry] = {}
-    process = ""
+    process, crashes = "", 0
     for record, following in zip(moves, [*moves[1:], None], strict=False):
         document = record.document if isinstance(record, Create | Commit) else document
         journal = {**journal, **record.journal} if isinstance(record, Commit) else journal
         process = record.process if isinstance(record, Claim) else process
+        crashes += isinstance(record, ClaimEnded) and record.why != "retire"
         if document and not ended(document):
-            yield Stand(record, following, document, journal, process)
+            yield Stand(record, following, document, journal, process, crashes)
 
 
 class Waits:
@@ -83,7 +90,9 @@ class Waits:
         if document.state in PARKED:
             return _until(self._facts, document)
         if isinstance(record, Claim) or (isinstance(record, Commit) and record.place == "held"):
-            opened = (entry.deadline_at for entry in stand.journal.values() if entry.status == "started")
+            opened = [entry.deadline_at for entry in stand.journal.values() if entry.status == "started"]
+            if isinstance(record, Claim) and stand.crashes >= CRASHES_TO_SUSPECT:
+                opened.append(record.at / 1000 + ALONE_WITHIN_SECONDS)
             return min(max(opened, default=0.0), self._died.get(stand.process, float("inf")))
         back_off = record.back_off if isinstance(record, Commit) else 0
         stage = STAGES.get(document.state)
