@@ -75,9 +75,9 @@ async def play(session: Session, profile: Profile, only: str, arenas: int) -> No
         for job in jobs:
             try:
                 await job()
-            except AssertionError as broken:
-                say(f"broken: {broken}")
-                session.broken.append(str(broken)[:300])
+            except (AssertionError, OSError) as broken:
+                say(f"broken: {broken!r}")
+                session.broken.append(repr(broken)[:300])
 
     await asyncio.gather(*(work() for _ in range(arenas)))
 
