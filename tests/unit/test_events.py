@@ -63,7 +63,8 @@ def test_the_list_of_names_is_complete() -> None:
     assert set(PAYLOADS) == {
         "status", "plan", "critique", "blocked", "progress", "step", "result", "warning", "error", "cost", "note",
     }  # fmt: skip
-    assert set(PAYLOADS.values()) == set(Payload.__subclasses__())
+    ours = {payload for payload in Payload.__subclasses__() if payload.__module__ == Payload.__module__}
+    assert set(PAYLOADS.values()) == ours
 
 
 @FEW

@@ -11,7 +11,7 @@ from prolight.adapters.registry import studio_tools
 from .contact_sheet import CELL, LABEL, OPERATIONS, SHEET, SHOWN, sheet
 
 MAX_BYTES = 400_000
-NOT_SHOWN = {"inspect_image", "export"}
+NOT_SHOWN = {"inspect_image", "check_picture", "export"}
 
 
 def test_the_sheet_has_a_row_for_every_operation_and_is_small() -> None:
