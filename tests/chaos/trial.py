@@ -78,7 +78,7 @@ class Trial:
         self.note_submit(request, answer, sent=sent, got=got, code=code, run=run)
 
     def note_submit(self, request: RunRequest, answer: Any, **more: Any) -> None:
-        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"})
+        asked = request.model_dump(mode="json", exclude={"run_id", "idempotency_key"}, exclude_defaults=True)
         line = {"n": len(self._submits) + 1, "key": request.idempotency_key, "body": canonical_hash(asked), **more}
         self._submits.append(lines.Submit(answer=answer, picture=request.picture_id, **line))
 
