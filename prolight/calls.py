@@ -63,7 +63,7 @@ def _unchanged(run: RunContext) -> Changed:
 async def _at_once() -> None: ...
 
 
-def _says_nothing(answer: Answer, reused: bool) -> Change:
+def says_nothing(answer: Answer, reused: bool) -> Change:
     return _unchanged
 
 
@@ -87,7 +87,7 @@ class Call:
     ready: Callable[[], Awaitable[None]] = _at_once
     """Looks once more before each try whether it may be sent. Raises what speaks against it."""
     starting: Change = _unchanged
-    finishing: Callable[[Answer, bool], Change] = _says_nothing
+    finishing: Callable[[Answer, bool], Change] = says_nothing
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "quote_usd", usd(self.quote_usd))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from prolight.calls import Answer, BackOff, Call
+from prolight.calls import Answer, BackOff, Call, says_nothing
 from prolight.determinism import call_key, fingerprint
 from prolight.errors import CallError, PlanInvalid
 from prolight.journal import Journal
@@ -20,7 +20,7 @@ from prolight.outcomes import Outcome
 from prolight.ports import ChatModel, ChatRequest, Tool, ToolGateway, ToolResult
 from prolight.retry import backoff
 from prolight.schemas import Plan, RunContext, Stage, Usage, refusal, usd
-from prolight.writer import Changed, Writer
+from prolight.writer import Change, Changed, Writer
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -55,6 +55,35 @@ async def discover(gateway: ToolGateway, work: Work, plan: Plan | None = None) -
             raise
         longest = backoff(work.journal.stage_policy, work.writer.snapshot.attempt)
         raise BackOff(error.retry_after or longest, error) from error
+
+
+async def measure(
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    gateway: ToolGateway,
+    work: Work,
+    *,
+    key: str,
+    finishing: Callable[[Answer, bool], Change] = says_nothing,
+) -> dict[str, Any]:
+    """What a tool that only looks says of a picture, through the journal."""
+    call = Call(
+        key=key,
+        name=tool.name,
+        arguments_hash=fingerprint(arguments),
+        effect=tool.effect,
+        timeout=tool.timeout,
+        quote_usd=tool.price_usd,
+        dependency=server_of(tool),
+        retry=tool.retry,
+        finishing=finishing,
+    )
+
+    async def send(deadline: timedelta) -> Answer:
+        result = await gateway.call(tool, arguments, key=call.key, deadline=deadline)
+        return Answer(dict(result.output), charged(result, call.quote_usd))
+
+    return (await work.journal.call(call, send)).result
 
 
 async def ask(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from prolight.agents.base import Work, charged, server_of
+from prolight.agents.base import Work, measure
 from prolight.agents.planner import CHECKER, named
-from prolight.calls import Answer, Call
-from prolight.determinism import call_key, fingerprint
+from prolight.determinism import call_key
 from prolight.errors import BudgetExceeded, CallError
 from prolight.guardrails import Policy
 from prolight.ports import Tool, ToolGateway
@@ -63,20 +61,5 @@ async def _measured(
     picture: Artifact, target: Target, work: Work, gateway: ToolGateway, tool: Tool
 ) -> Mapping[str, Any]:
     asked = {"required": target.required.told(), "recommended": target.recommended.told()}
-    arguments = {"picture": picture.id, **asked}
-    call = Call(
-        key=call_key(work.run.journal_id, "check", picture.id),
-        name=tool.name,
-        arguments_hash=fingerprint(arguments),
-        effect=tool.effect,
-        timeout=tool.timeout,
-        quote_usd=tool.price_usd,
-        dependency=server_of(tool),
-        retry=tool.retry,
-    )
-
-    async def send(deadline: timedelta) -> Answer:
-        result = await gateway.call(tool, arguments, key=call.key, deadline=deadline)
-        return Answer(dict(result.output), charged(result, call.quote_usd))
-
-    return (await work.journal.call(call, send)).result
+    key = call_key(work.run.journal_id, "check", picture.id)
+    return await measure(tool, {"picture": picture.id, **asked}, gateway, work, key=key)

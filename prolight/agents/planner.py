@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from prolight.agents.base import Work, ask, charged, discover, json_schema, server_of
-from prolight.calls import Answer, Call
+from prolight.agents.base import Work, ask, discover, json_schema, measure
+from prolight.calls import Answer
 from prolight.decisions import Deadlines
 from prolight.determinism import call_key, fingerprint, plan_hash
 from prolight.guardrails import Policy
@@ -53,24 +52,9 @@ class Planner:
         tool = named(INSPECTOR, tools, self.policy)
         if tool is None:
             return None
+        key = call_key(work.run.journal_id, "inspect", INPUT)
         arguments = {"picture": work.run.picture}
-        call = Call(
-            key=call_key(work.run.journal_id, "inspect", INPUT),
-            name=tool.name,
-            arguments_hash=fingerprint(arguments),
-            effect=tool.effect,
-            timeout=tool.timeout,
-            quote_usd=tool.price_usd,
-            dependency=server_of(tool),
-            retry=tool.retry,
-            finishing=_keep_inspection,
-        )
-
-        async def send(deadline: timedelta) -> Answer:
-            result = await self.gateway.call(tool, arguments, key=call.key, deadline=deadline)
-            return Answer(dict(result.output), charged(result, call.quote_usd))
-
-        return (await work.journal.call(call, send)).result
+        return await measure(tool, arguments, self.gateway, work, key=key, finishing=_keep_inspection)
 
     def _facts(self, run: RunContext, inspection: dict[str, Any] | None, tools: Mapping[str, Tool]) -> dict[str, Any]:
         return {

@@ -121,15 +121,15 @@ def _adverbs(found: list[Mark]) -> list[Mark]:
     made: list[Mark] = []
     at = 0
     while at < len(found):
-        mark, ahead = found[at], _phrase(found, at + 1)
+        mark = found[at]
         at += 1
         if mark.kind is not Kind.ADVERB:
             made.append(mark)
-        elif ahead and ahead[0].scalable:
-            made += [_scaled(each, mark, first=mark.first) for each in ahead]
+        elif (ahead := _phrase(found, at)) and ahead[0].scalable:
+            made += [_scaled(each, mark) for each in ahead]
             at += len(ahead)
         elif back := _scalable_behind(made):
-            made[-back:] = [_scaled(each, mark, last=mark.last) for each in made[-back:] if each.scalable]
+            made[-back:] = [_scaled(each, mark) for each in made[-back:] if each.scalable]
         else:
             made.append(replace(mark, kind=Kind.UNKNOWN))
     return made
@@ -156,11 +156,9 @@ def _solid_behind(made: Sequence[Mark]) -> int | None:
     return next((at for at in nearest if made[at].kind not in FILLERS), None)
 
 
-def _scaled(mark: Mark, adverb: Mark, *, first: int | None = None, last: int | None = None) -> Mark:
+def _scaled(mark: Mark, adverb: Mark) -> Mark:
     value = scaled(mark.kind, mark.amount, adverb.amount) if mark.scalable else mark.value
-    return replace(
-        mark, value=value, first=mark.first if first is None else first, last=mark.last if last is None else last
-    )
+    return replace(mark, value=value, first=min(mark.first, adverb.first), last=max(mark.last, adverb.last))
 
 
 def _in_stops(found: list[Mark]) -> list[Mark]:

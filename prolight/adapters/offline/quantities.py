@@ -66,6 +66,10 @@ def _text(tokens: Sequence[Token], at: int) -> str:
     return tokens[at].text if at < len(tokens) else ""
 
 
+def _number(tokens: Sequence[Token], at: int) -> float | None:
+    return tokens[at].number if at < len(tokens) else None
+
+
 def _skip(tokens: Sequence[Token], at: int, words: frozenset[str] = BETWEEN) -> int:
     """Past at most `MOST_BETWEEN` such words: a bound, so that no text makes this quadratic."""
     for _ in range(MOST_BETWEEN):
@@ -143,7 +147,7 @@ def _box(tokens: Sequence[Token], at: int) -> Found | None:
     box = re.fullmatch(r"(\d+)\s?[x×]\s?(\d+)", tokens[at].text)
     if not box:
         return None
-    unit = _text(tokens, at + 1) in ("px", "pixel", "pixels")
+    unit = UNITS.get(_text(tokens, at + 1)) is Kind.PIXELS
     return Meaning(Kind.SETTING, f"{box[1]}x{box[2]}", "size.box"), at + 1 + unit
 
 
@@ -154,7 +158,7 @@ def _figure(tokens: Sequence[Token], at: int) -> Found | None:
         return None
     if number in FACTORS and _text(tokens, at + 1) in TIMES:
         return Meaning(Kind.SETTING, number, "enlarge.factor"), at + 2
-    if _text(tokens, at + 1) in ("px", "pixel", "pixels") and (side := SIDES.get(_text(tokens, at + 2))):
+    if UNITS.get(_text(tokens, at + 1)) is Kind.PIXELS and (side := SIDES.get(_text(tokens, at + 2))):
         return Meaning(Kind.SETTING, number, side), at + 3
     if _text(tokens, at + 1) != "%":
         return None
@@ -168,7 +172,7 @@ def _figure(tokens: Sequence[Token], at: int) -> Found | None:
 def _percent_behind(tokens: Sequence[Token], at: int) -> Found | None:
     sets = IN_PERCENT.get(tokens[at].text)
     value_at = _skip(tokens, at + 1)
-    number = tokens[value_at].number if sets and value_at < len(tokens) else None
+    number = _number(tokens, value_at) if sets else None
     if sets is None or number is None or _text(tokens, value_at + 1) != "%":
         return None
     return Meaning(Kind.SETTING, number if sets == "cut.margin" else round(number / 100, 3), sets), value_at + 2
@@ -180,7 +184,7 @@ def _balance(tokens: Sequence[Token], at: int) -> Found | None:
     if [token.text for token in tokens[at : at + 2]] != ["white", "balance"]:
         return None
     value_at = _skip(tokens, at + 2)
-    number = tokens[value_at].number if value_at < len(tokens) else None
+    number = _number(tokens, value_at)
     if number is None or number < LOWEST_KELVIN_SAID:
         return None
     unit = _text(tokens, value_at + 1) in ("k", "kelvin")
@@ -193,7 +197,7 @@ def _named(tokens: Sequence[Token], at: int) -> Found | None:
         if kind is None:
             continue
         value_at = _skip(tokens, at + length)
-        number = tokens[value_at].number if value_at < len(tokens) else None
+        number = _number(tokens, value_at)
         if number is not None:
             unit = UNITS.get(_text(tokens, value_at + 1)) or (_text(tokens, value_at + 1) == "%")
             return Meaning(kind, number), value_at + 1 + bool(unit)

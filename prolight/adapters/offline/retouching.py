@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from prolight.adapters.offline.vocabulary import Kind, Meaning, Value
+from prolight.adapters.offline.vocabulary import Kind, Meaning, Phrases, Value, rule
 
 IN_STOPS = frozenset({"tones.shadows_ev", "tones.highlights_ev"})
 """Settings that an amount of stops behind them replaces."""
@@ -19,20 +19,9 @@ SCALED = IN_STOPS | {"contrast.contrast", "contrast.saturation", "blur.blur"}
 SCALED |= {f"detail.{name}" for name in ("denoise", "local_contrast", "sharpen")}
 """Settings that adverbs make weaker or stronger."""
 
-Phrases = dict[tuple[str, ...], tuple[Meaning, ...]]
-
-
-def setting(sets: str, value: Value) -> Meaning:
-    return Meaning(Kind.SETTING, value, sets)
-
 
 def _set(phrases: str, *settings: tuple[str, Value]) -> Phrases:
-    made = tuple(setting(sets, value) for sets, value in settings)
-    return {tuple(phrase.split()): made for phrase in phrases.split(", ")}
-
-
-def _say(phrases: str, *meanings: tuple[Kind, Value]) -> Phrases:
-    made = tuple(Meaning(kind, value) for kind, value in meanings)
+    made = tuple(Meaning(Kind.SETTING, value, sets) for sets, value in settings)
     return {tuple(phrase.split()): made for phrase in phrases.split(", ")}
 
 
@@ -58,8 +47,8 @@ PHRASES: Phrases = (
     | _set("white balance, the white balance, auto white balance, neutral white balance, neutral colours", NEUTRALISE)
     | _set(_each("{verb} the white balance", verb="fix, correct, neutralise, neutralize, set"), NEUTRALISE)
     | _set("neutralise the colours, neutralize the colors, neutralise the colour, correct the colours", NEUTRALISE)
-    | _say("cool the picture down, cool the image down, cool the photo down", (Kind.PICTURE, ""), (Kind.TINT, 7500))
-    | _say("warm the picture up, warm the image up, warm the photo up", (Kind.PICTURE, ""), (Kind.TINT, 3800))
+    | rule("cool the picture down, cool the image down, cool the photo down", (Kind.PICTURE, ""), (Kind.TINT, 7500))
+    | rule("warm the picture up, warm the image up, warm the photo up", (Kind.PICTURE, ""), (Kind.TINT, 3800))
     | _set("warmer white balance, warm white balance", NEUTRALISE, ("balance.kelvin", 3800.0))
     | _set("cooler white balance, cool white balance", NEUTRALISE, ("balance.kelvin", 7500.0))
     # shadows and highlights
@@ -112,7 +101,7 @@ PHRASES: Phrases = (
     # the shop's picture
     | _set("product shot, product shots, packshot, pack shot, catalogue shot, catalog shot", ("shot.made", 1.0))
     | _set("studio product shot, e commerce shot, ecommerce shot", ("shot.made", 1.0))
-    | _say("the product shot, this product shot, the packshot, this packshot", (Kind.PICTURE, ""))
+    | rule("the product shot, this product shot, the packshot, this packshot", (Kind.PICTURE, ""))
     | _set("contact shadow, soft shadow, soft contact shadow, natural shadow", ("shot.shadow", "contact"))
     | _set("soft shadow underneath, shadow underneath, contact shadow underneath", ("shot.shadow", "contact"))
     | _set("no shadow, without a shadow, without shadow, no drop shadow", ("shot.shadow", "none"))
@@ -133,6 +122,6 @@ PHRASES: Phrases = (
     | _set("padded, pad it, with padding", ("size.fit", "pad"))
     | _set("fit inside, fit within, inside", ("size.fit", "inside"))
     # words that say nothing of their own
-    | _say("strongly, heavily, strong amount of", (Kind.ADVERB, 1.5))
-    | _say("resize, resize to, resized to, scale to, fills, filling, convert, ready for, in total", (Kind.GLUE, ""))
+    | rule("strongly, heavily, strong amount of", (Kind.ADVERB, 1.5))
+    | rule("resize, resize to, resized to, scale to, fills, filling, convert, ready for, in total", (Kind.GLUE, ""))
 )  # fmt: skip
